@@ -1,0 +1,106 @@
+//! The connection: socket, hello, frames in and out.
+
+use crate::proto::{ClientMessage, DaemonMessage, Decoder, Frame, FrameError, Hello};
+use crate::sys::paths::Home;
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// No daemon runs in this home.
+    #[error("reach the daemon at `{}`: none is running", .0.display())]
+    NoDaemon(PathBuf),
+    /// The socket is there and refuses.
+    #[error("connect to `{}`", .path.display())]
+    Socket {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It spoke another language.
+    #[error("greet the daemon: {0}")]
+    Greeting(String),
+}
+
+/// An open connection after the hello was sent.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) socket: UnixStream,
+    decoder: Decoder,
+}
+
+impl Connection {
+    /// Connects and says hello; does not start anything.
+    pub(super) fn open(home: &Home) -> Result<Connection, ConnectError> {
+        let path = home.socket();
+        let socket = match connect_path(&path) {
+            Ok(socket) => socket,
+            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+                return Err(ConnectError::NoDaemon(path));
+            }
+            Err(source) => return Err(ConnectError::Socket { path, source }),
+        };
+        let mut connection = Connection { socket, decoder: Decoder::default() };
+        connection
+            .send(&ClientMessage::Hello(Hello::ours()))
+            .map_err(|e| ConnectError::Greeting(e.to_string()))?;
+        Ok(connection)
+    }
+
+    pub(super) fn send(&mut self, message: &ClientMessage) -> Result<(), ReadError> {
+        let frame = Frame::json(message)?;
+        self.socket.write_all(&frame)?;
+        Ok(())
+    }
+
+    /// The next frame; waits for it. `None`: the daemon closed the connection.
+    pub(super) fn receive(&mut self) -> Result<Option<Received>, ReadError> {
+        loop {
+            match self.decoder.next()? {
+                Some(Frame::Json(json)) => return Ok(Some(Received::Message(Frame::parse(&json)?))),
+                Some(Frame::Log(batch)) => return Ok(Some(Received::Log(batch))),
+                None => {}
+            }
+            let mut chunk = [0u8; 64 << 10];
+            let n = match self.socket.read(&mut chunk) {
+                Ok(0) => return Ok(None),
+                Ok(n) => n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) if e.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
+                Err(e) => return Err(e.into()),
+            };
+            self.decoder.buffer().extend_from_slice(&chunk[..n]);
+        }
+    }
+}
+
+/// A Unix socket's name holds 107 bytes (unix(7)); longer homes are reached through the directory's descriptor.
+fn connect_path(path: &std::path::Path) -> io::Result<UnixStream> {
+    if path.as_os_str().len() < 108 {
+        return UnixStream::connect(path);
+    }
+    let dir = std::fs::File::open(path.parent().unwrap_or(path))?;
+    let name = path.file_name().unwrap_or_default();
+    let short = PathBuf::from(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&dir))).join(name);
+    UnixStream::connect(short)
+}
+
+/// What came in.
+#[derive(Debug)]
+pub(super) enum Received {
+    Message(DaemonMessage),
+    Log(crate::proto::LogBatch),
+}
+
+/// Why nothing more comes in.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReadError {
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}

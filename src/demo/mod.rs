@@ -1,0 +1,1 @@
+//! `pmon demo`: a fleet, load and the monitor in a home of its own.

@@ -1,0 +1,1 @@
+//! People's words for numbers: bytes, spans, times, plurals.

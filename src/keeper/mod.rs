@@ -1,0 +1,1 @@
+//! The holder: its protocol, its loop, its table, and `Link`, the daemon's end.

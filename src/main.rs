@@ -1,0 +1,2 @@
+//! The `pmon` binary.
+fn main() {}

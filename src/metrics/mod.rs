@@ -1,0 +1,1 @@
+//! Samples of the host and of process trees.

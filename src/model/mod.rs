@@ -1,0 +1,28 @@
+//! The words everybody uses. No I/O, no async, no clock: plain data that the core decides over,
+//! the wire carries and the screen shows. Not for parsing what users write (that is `config`)
+//! and not for printing (that is `fmt` and `cli::out`).
+
+pub mod app;
+pub mod change;
+pub mod exit;
+pub mod files;
+pub mod order;
+pub mod policy;
+pub mod reason;
+pub mod select;
+pub mod snapshot;
+pub mod state;
+pub mod time;
+pub mod units;
+pub mod usage;
+pub mod worker;
+
+pub use app::App;
+pub use exit::Exit;
+pub use order::Order;
+pub use reason::Reason;
+pub use select::Selector;
+pub use state::{Desired, State};
+pub use time::{Now, Stamp};
+pub use units::Bytes;
+pub use worker::{Epoch, Run, WorkerId};

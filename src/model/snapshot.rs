@@ -1,0 +1,111 @@
+//! The read-only view that answers, metrics and the monitor are made from.
+
+use super::app::App;
+use super::exit::Exit;
+use super::reason::Reason;
+use super::state::{Desired, State};
+use super::time::Stamp;
+use super::usage::{HostUsage, NodeUsage, Usage};
+use super::worker::{Epoch, WorkerId};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// The fleet at one moment. Published after each turn of the owner; never changed.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// Grows by one with each publication of this daemon.
+    pub serial: u64,
+    /// Workers by id, ascending.
+    pub workers: Vec<Arc<WorkerView>>,
+    /// The host.
+    pub host: HostUsage,
+    /// Facts about the daemon itself.
+    pub daemon: DaemonView,
+}
+
+/// The daemon about itself.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct DaemonView {
+    /// Its pid.
+    pub pid: u32,
+    /// The keeper's pid.
+    pub keeper_pid: u32,
+    /// When this daemon process started.
+    pub started: Stamp,
+    /// How many times a daemon was started again under this keeper.
+    pub restarts: u64,
+    /// `0.1.0`.
+    pub version: String,
+}
+
+/// One worker: the row of `list` and the monitor, and with its app everything `describe` shows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkerView {
+    /// PM2's `pm_id`.
+    pub id: WorkerId,
+    /// Number of the instance in its app (`NODE_APP_INSTANCE`).
+    pub instance: u32,
+    /// What was asked.
+    pub desired: Desired,
+    /// What is.
+    pub state: State,
+    /// Why.
+    pub reason: Reason,
+    /// Bumped at each state change.
+    pub epoch: Epoch,
+    /// Pid of its process, if there is one.
+    pub pid: Option<u32>,
+    /// When the app was first started, last restarted by hand, or reset.
+    pub created: Stamp,
+    /// When its present (or last) process started.
+    pub started: Option<Stamp>,
+    /// PM2's `restart_time`.
+    pub restarts: u32,
+    /// Ends before `min_uptime` in a row.
+    pub unstable_restarts: u32,
+    /// How the last process ended.
+    pub last_exit: Option<Exit>,
+    /// When the pending start is due, in `Backoff`.
+    pub next_start: Option<Stamp>,
+    /// Last sample; zero while down.
+    pub usage: Usage,
+    /// What Node reported, if it did.
+    pub node: Option<NodeUsage>,
+    /// Where it listens (cluster mode, inherited sockets).
+    pub listening: Vec<String>,
+    /// Replacement in progress (reload).
+    pub reloading: bool,
+    /// PM2's custom metrics (`axm_monitor`), actions and options as the app sent them.
+    pub axm: Option<Arc<Axm>>,
+    /// Out log file with its instance id, absolute; `None` if off.
+    pub out_file: Option<String>,
+    /// Error log file likewise.
+    pub error_file: Option<String>,
+    /// Pid file.
+    pub pid_file: Option<String>,
+    /// PM2's `unique_id`: one a start.
+    pub unique_id: String,
+    /// What was asked for.
+    pub app: Arc<App>,
+}
+
+/// What an app says of itself in PM2's message format.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Axm {
+    /// `axm_monitor`: name → {value, type, unit, historic}.
+    pub monitor: serde_json::Map<String, serde_json::Value>,
+    /// `axm_actions`.
+    pub actions: Vec<serde_json::Value>,
+    /// `axm_options`.
+    pub options: serde_json::Map<String, serde_json::Value>,
+}
+
+impl WorkerView {
+    /// How long its process has been up at `now`; zero when it is not online.
+    pub fn uptime(&self, now: Stamp) -> std::time::Duration {
+        match self.started {
+            Some(started) if self.state.has_process() => now.since(started),
+            _ => std::time::Duration::ZERO,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Node's child channel and cluster protocol, spoken by the daemon.

@@ -1,0 +1,62 @@
+//! What the daemon answers.
+
+use super::code::Code;
+use crate::model::order::Touched;
+use crate::model::snapshot::{DaemonView, WorkerView};
+use crate::model::usage::HostUsage;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "snake_case")]
+pub enum Reply {
+    /// To `Ping`.
+    Pong,
+    /// To `List`.
+    Fleet {
+        /// By id.
+        workers: Vec<Arc<WorkerView>>,
+        /// The host.
+        host: HostUsage,
+        /// The daemon.
+        daemon: DaemonView,
+    },
+    /// To an order: it is done.
+    Done {
+        /// Who was touched and how.
+        touched: Vec<Touched>,
+    },
+    /// To `Save`.
+    Saved {
+        /// Where.
+        path: String,
+        /// How many workers.
+        workers: usize,
+    },
+    /// To `Flush`: files and bytes freed.
+    Flushed {
+        /// Path and bytes freed.
+        files: Vec<(String, u64)>,
+    },
+    /// To a subscription: it stands.
+    Subscribed,
+    /// It failed; nothing has changed.
+    Error(WireError),
+    /// Something of a later version.
+    #[serde(other)]
+    Unknown,
+}
+
+/// An error for people, with its kind for programs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct WireError {
+    /// Kind.
+    pub code: Code,
+    /// What went wrong.
+    pub message: String,
+    /// What to do about it.
+    #[serde(default)]
+    pub hint: Option<String>,
+}

@@ -1,0 +1,57 @@
+//! What clients ask for.
+
+use crate::model::{Order, Selector};
+use serde::{Deserialize, Serialize};
+
+/// A request.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "snake_case")]
+pub enum Request {
+    /// → [`super::Reply::Pong`].
+    Ping,
+    /// All workers → [`super::Reply::Fleet`].
+    List {
+        /// With environments (`jlist`, `describe`, `env`); without, `App::env` is empty.
+        #[serde(default)]
+        with_env: bool,
+    },
+    /// A verb about the fleet → [`super::Reply::Done`], when it is done.
+    Order {
+        /// What.
+        order: Order,
+    },
+    /// Write the dump → [`super::Reply::Saved`].
+    Save {
+        /// Also when there is nothing.
+        force: bool,
+    },
+    /// Start what the dump holds → [`super::Reply::Done`].
+    Resurrect,
+    /// Empty log files → [`super::Reply::Flushed`].
+    Flush {
+        /// Whose; `None`: everybody's and the daemon's own.
+        select: Option<Selector>,
+    },
+    /// Subscribe to the fleet: a `Push::Fleet` at once with everything, then changes, at most ten a second.
+    Watch,
+    /// Read logs: history, then (if `follow`) live, as log batches.
+    Logs(LogsRequest),
+    /// Something of a later version.
+    #[serde(other)]
+    Unknown,
+}
+
+/// Which logs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LogsRequest {
+    /// Whose. `all` also means the daemon's own, and workers that come later.
+    pub select: Selector,
+    /// So many last lines of each file.
+    pub lines: u32,
+    /// Go on with live lines; otherwise `Push::HistoryEnd` is the last.
+    pub follow: bool,
+    /// stdout wanted.
+    pub out: bool,
+    /// stderr wanted.
+    pub err: bool,
+}

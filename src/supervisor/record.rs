@@ -1,0 +1,59 @@
+//! What the keeper holds for a worker, so that the next daemon goes on where this one ended.
+
+use crate::model::{App, Desired, Epoch, Exit, Reason, Run, Stamp, State, WorkerId};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One entry's record. Written as JSON; unknown fields are skipped, so versions can follow each other.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The entry and its generation.
+    pub run: Run,
+    /// What the entry is to the worker.
+    pub role: Role,
+    /// The worker.
+    pub worker: WorkerId,
+    /// Its instance number.
+    pub instance: u32,
+    /// One a start order: PM2's `unique_id`.
+    pub unique_id: String,
+    /// What was asked for.
+    pub app: Arc<App>,
+    /// What was asked of it.
+    pub desired: Desired,
+    /// What it is.
+    pub state: State,
+    /// Why.
+    pub reason: Reason,
+    /// State counter.
+    pub epoch: Epoch,
+    /// First start, last manual restart or reset.
+    pub created: Stamp,
+    /// Start of the present or last process.
+    pub started: Option<Stamp>,
+    /// Restarts.
+    pub restarts: u32,
+    /// Unstable ends in a row.
+    pub unstable_restarts: u32,
+    /// How the last process ended.
+    pub last_exit: Option<Exit>,
+    /// When a pending start is due.
+    pub next_start: Option<Stamp>,
+    /// The last exponential backoff; zero if none.
+    pub backoff: Duration,
+    /// When the grace of a stop ends (SIGKILL is due).
+    pub kill_at: Option<Stamp>,
+}
+
+/// What an entry is to its worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// The worker's process.
+    Current,
+    /// A reload's new process, not ready yet.
+    Replacement,
+    /// A reload's old process, on its way out.
+    Retiring,
+}

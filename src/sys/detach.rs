@@ -1,0 +1,39 @@
+//! Starting the keeper so that nothing of the client's life reaches it: own session, no terminal, cwd `/`.
+
+use super::paths::Home;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+/// Starts `pmon keeper` of this very binary. `ready` is the write end of the pipe on which keeper or daemon
+/// say `ready`, or why not; its number goes in `--ready-fd`.
+pub fn keeper(home: &Home, log: File, ready: OwnedFd) -> io::Result<()> {
+    let number = ready.as_raw_fd();
+    let mut command = Command::new(std::env::current_exe()?);
+    command
+        .arg0("pmon keeper")
+        .args(["keeper", "--ready-fd", &number.to_string()])
+        .env("PMON_HOME", home.root())
+        .env_remove("NODE_CHANNEL_FD")
+        .env_remove("NODE_CHANNEL_SERIALIZATION_MODE")
+        .env_remove("NODE_UNIQUE_ID")
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log);
+    // SAFETY: setsid(2) and fcntl(2) are async-signal-safe and touch no memory of the parent.
+    unsafe {
+        command.pre_exec(move || {
+            rustix::process::setsid()?;
+            let fd = std::os::fd::BorrowedFd::borrow_raw(number);
+            rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::empty())?;
+            Ok(())
+        });
+    }
+    // The child is not waited for: it outlives this process, and init or a subreaper reaps it.
+    command.spawn()?;
+    drop(ready);
+    Ok(())
+}

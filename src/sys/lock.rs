@@ -1,0 +1,53 @@
+//! Advisory locks on files (flock(2)): held by an open descriptor, gone with the process.
+
+use rustix::fs::{FlockOperation, flock};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// A lock; dropping it frees it.
+#[derive(Debug)]
+pub struct Lock(File);
+
+impl Lock {
+    /// Takes the lock on `path` (made 0600 if missing), waiting for whoever has it.
+    pub fn wait(path: &Path) -> io::Result<Lock> {
+        let file = open(path)?;
+        rustix::io::retry_on_intr(|| flock(&file, FlockOperation::LockExclusive))?;
+        Ok(Lock(file))
+    }
+
+    /// Takes the lock; `None` if somebody has it.
+    pub fn attempt(path: &Path) -> io::Result<Option<Lock>> {
+        let file = open(path)?;
+        match rustix::io::retry_on_intr(|| flock(&file, FlockOperation::NonBlockingLockExclusive)) {
+            Ok(()) => Ok(Some(Lock(file))),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// A lock that came with a descriptor from another process (same open file description).
+    pub fn inherited(fd: OwnedFd) -> Lock {
+        Lock(File::from(fd))
+    }
+}
+
+impl AsFd for Lock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))
+}

@@ -1,0 +1,84 @@
+//! Where things are: `$PMON_HOME` and the files in it.
+
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+/// One home: one keeper, one daemon, one fleet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Home {
+    root: PathBuf,
+}
+
+impl Home {
+    /// `$PMON_HOME`, else `~/.pmon`, else `/etc/.pmon`; made absolute against the current directory.
+    pub fn from_env() -> Home {
+        let set = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+        let root = set("PMON_HOME")
+            .or_else(|| set("HOME").map(|home| home.join(".pmon")))
+            .unwrap_or_else(|| PathBuf::from("/etc/.pmon"));
+        Home::at(std::path::absolute(&root).unwrap_or(root))
+    }
+
+    /// A home at this absolute path.
+    pub fn at(root: impl Into<PathBuf>) -> Home {
+        Home { root: root.into() }
+    }
+
+    /// Makes the directories that are missing, each 0700. Errors name the path.
+    pub fn create(&self) -> io::Result<()> {
+        for dir in [self.root.clone(), self.logs(), self.pids()] {
+            std::fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&dir)
+                .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", dir.display())))?;
+        }
+        Ok(())
+    }
+
+    /// The directory itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The daemon's socket.
+    pub fn socket(&self) -> PathBuf {
+        self.root.join("pmon.sock")
+    }
+
+    /// Locked by the keeper for its life.
+    pub fn keeper_lock(&self) -> PathBuf {
+        self.root.join("keeper.lock")
+    }
+
+    /// The daemon's own log.
+    pub fn daemon_log(&self) -> PathBuf {
+        self.root.join("pmon.log")
+    }
+
+    /// The daemon's pid, for scripts.
+    pub fn daemon_pid(&self) -> PathBuf {
+        self.root.join("pmon.pid")
+    }
+
+    /// Workers' logs.
+    pub fn logs(&self) -> PathBuf {
+        self.root.join("logs")
+    }
+
+    /// Workers' pid files.
+    pub fn pids(&self) -> PathBuf {
+        self.root.join("pids")
+    }
+
+    /// What `save` writes and `resurrect` reads.
+    pub fn dump(&self) -> PathBuf {
+        self.root.join("dump.json")
+    }
+
+    /// The Node preload, written by the daemon at start.
+    pub fn preload(&self) -> PathBuf {
+        self.root.join("pmon-preload.js")
+    }
+}
