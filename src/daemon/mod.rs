@@ -1,1 +1,26 @@
-//! The shell round the core.
+//! The shell round the core: everything that can wait, fail or block happens here, and becomes an event.
+//!
+//! One task owns the fleet ([`owner`]); its loop ([`run`]) only turns what happens into events; effects go
+//! through [`act`] to the doors of `sys`, `keeper`, `node` and `logs`. Sessions ([`session`]) read the
+//! published snapshot and never touch the fleet. The log pump and Node's channels have a thread each.
+
+mod act;
+mod answer;
+mod attach;
+mod boot;
+mod dump;
+mod follow;
+mod journal;
+mod keep;
+mod mailbox;
+mod owner;
+mod run;
+mod server;
+mod session;
+mod sockets;
+mod spawn;
+mod timers;
+mod trees;
+mod watch;
+
+pub use boot::enter;

@@ -3,5 +3,6 @@
 pub mod clock;
 pub mod detach;
 pub mod fd;
+pub mod limits;
 pub mod lock;
 pub mod paths;

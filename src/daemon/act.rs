@@ -1,0 +1,130 @@
+//! Effects → doors. Nothing here waits; what cannot be done at once comes back as an event.
+
+use super::keep::complain;
+use super::owner::Owner;
+use crate::model::files::WorkerFiles;
+use crate::model::{Exit, Run};
+use crate::supervisor::{Effect, Event, Record};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::path::Path;
+use tokio::time::Instant;
+
+const SIGKILL: i32 = 9;
+const SIGCONT: i32 = 18;
+
+/// The record of an entry whose worker was deleted and whose last lines are not written yet.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Over {
+    pub(super) over: Record,
+}
+
+impl Owner {
+    /// Carries an effect out; the event, if it brought one about at once.
+    pub(super) fn act(&mut self, effect: Effect) -> Option<Event> {
+        match effect {
+            Effect::Spawn(record) => return self.start(&record),
+            Effect::Forget { run } => self.forget(run),
+            Effect::Signal { run, signal, tree } => self.signal(run, signal, tree),
+            Effect::SayShutdown { run } => {
+                self.hub.stopping(run);
+                self.hub.say(run, json!("shutdown"));
+            }
+            // Idle kept-alive connections get most of the grace; the rest is for requests under way.
+            Effect::Drain { run, grace } => self.hub.drain(run, grace / 4 * 3),
+            Effect::CloseListeners { app } => {
+                self.hub.close_listeners(&app);
+                self.sockets.close(&app, &self.link);
+            }
+            Effect::Timer { key, after } => self.timers.set(key, Instant::now() + after),
+            Effect::End => self.ended = true,
+            // Done before: persisted, published; replies come last.
+            Effect::Keep(_) | Effect::Publish(_) | Effect::Reply { .. } => {}
+        }
+        None
+    }
+
+    fn start(&mut self, record: &Record) -> Option<Event> {
+        let files = WorkerFiles::of(&record.app, record.worker, &self.home.logs(), &self.home.pids());
+        self.pid_files.insert(record.run, (record.worker, files.pid));
+        match self.spawn(record) {
+            Ok(()) => None,
+            Err(what) => Some(Event::SpawnFailed { run: record.run, what }),
+        }
+    }
+
+    fn signal(&mut self, run: Run, signal: i32, tree: bool) {
+        let Some(process) = self.processes.get(&run) else {
+            // The root is gone; what is left of its tree can only be killed.
+            self.trees.signal_left(run, signal);
+            return;
+        };
+        self.hub.stopping(run);
+        if tree {
+            self.trees.signal_below(run, process.pid, signal);
+        }
+        complain("signal a worker", self.link.kill(run, signal, false));
+        if tree && signal != SIGKILL {
+            // A SIGSTOPped process acts on nothing but SIGKILL until it continues (as systemd.kill(5) does it).
+            complain("continue a worker", self.link.kill(run, SIGCONT, false));
+        }
+    }
+
+    fn forget(&mut self, run: Run) {
+        self.pid_files.remove(&run);
+        let Some(record) = self.entries.remove(&run.entry) else {
+            complain("forget a worker", self.link.forget(run.entry));
+            return;
+        };
+        // It is over, only its last lines are on their way. The pump says when they are written.
+        match serde_json::to_vec(&Over { over: record }) {
+            Ok(blob) => complain("keep a record", self.link.blob(run.entry, &blob)),
+            Err(error) => tracing::error!(%error, "failed to write a record"),
+        }
+        self.leaving.insert(run.entry);
+        self.pump.close(run.entry);
+    }
+
+    /// The keeper made the process.
+    pub(super) fn spawned(&mut self, run: Run, pid: u32) {
+        if let Some((worker, pid_file)) = self.pid_files.get(&run).cloned() {
+            write_pid(&pid_file, pid);
+            self.processes.insert(run, super::owner::Process { pid, worker, pid_file });
+        }
+        self.happen(Event::Spawned { run, pid });
+    }
+
+    /// The keeper saw it end.
+    pub(super) fn exited(&mut self, run: Run, pid: u32, exit: Exit) {
+        self.hub.remove(run);
+        if let Some(process) = self.processes.remove(&run) {
+            remove_pid(&process.pid_file, process.pid);
+        }
+        let generation = u32::try_from(run.generation).unwrap_or(u32::MAX);
+        let tag = crate::keeper::Tag { kind: crate::keeper::Tag::CHANNEL, index: generation };
+        complain("drop a channel", self.link.drop_fd(run.entry, tag));
+        let survivors = self.trees.root_gone(run, pid);
+        self.happen(Event::Exited { run, exit, survivors });
+    }
+}
+
+/// The pid without a newline, as PM2 writes it. Scripts read it; pmon never does.
+fn write_pid(path: &Path, pid: u32) {
+    let write = || {
+        if let Some(dir) = path.parent() {
+            std::fs::create_dir_all(dir)?;
+        }
+        std::fs::write(path, pid.to_string())
+    };
+    if let Err(error) = write() {
+        tracing::warn!(path = %path.display(), %error, "failed to write a pid file");
+    }
+}
+
+/// Removes the file, unless the worker's next process has written its own pid there.
+fn remove_pid(path: &Path, pid: u32) {
+    if std::fs::read_to_string(path).is_ok_and(|text| text == pid.to_string()) {
+        // Somebody else may have removed it.
+        drop(std::fs::remove_file(path));
+    }
+}

@@ -1,0 +1,151 @@
+//! Requests that have one answer.
+
+use super::dump;
+use super::mailbox::{Desk, Letter};
+use crate::model::order::{Outcome, Refusal};
+use crate::model::select::Candidate;
+use crate::model::snapshot::{Snapshot, WorkerView};
+use crate::model::{Order, Selector, WorkerId};
+use crate::proto::{Code, Reply, Request, WireError};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// The answer to a request, when it is true.
+pub(super) async fn to(request: Request, desk: &Desk) -> Reply {
+    let answer = match request {
+        Request::Ping => Ok(Reply::Pong),
+        Request::List { with_env } => Ok(list(desk, with_env)),
+        Request::Order { order } => self::order(order, desk).await,
+        Request::Save { force } => save(force, desk).await,
+        Request::Resurrect => resurrect(desk).await,
+        Request::Flush { select } => flush(select, desk).await,
+        Request::Watch | Request::Logs(_) => Err(error(Code::Internal, "a subscription has no single answer")),
+        Request::Unknown => Err(WireError {
+            code: Code::Invalid,
+            message: "the daemon does not know this request".into(),
+            hint: Some("it may be older than this client: pmon kill, then start again".into()),
+        }),
+    };
+    answer.unwrap_or_else(Reply::Error)
+}
+
+/// An error without a hint.
+pub(super) fn error(code: Code, message: impl Into<String>) -> WireError {
+    WireError { code, message: message.into(), hint: None }
+}
+
+/// Ids that a selector means in a snapshot.
+pub(super) fn resolve(select: &Selector, snapshot: &Snapshot) -> Result<Vec<WorkerId>, WireError> {
+    let candidates = snapshot.workers.iter().map(|w| Candidate {
+        id: w.id,
+        name: &w.app.name,
+        namespace: &w.app.namespace,
+        script: &w.app.program.script,
+    });
+    select.resolve(candidates).map_err(|e| error(Code::NotFound, e.to_string()))
+}
+
+/// The view without the worker's environment: it is long, and may hold secrets.
+pub(super) fn without_env(view: &Arc<WorkerView>) -> Arc<WorkerView> {
+    let mut view = WorkerView::clone(view);
+    let mut app = crate::model::App::clone(&view.app);
+    app.env = crate::model::app::Env::default();
+    view.app = Arc::new(app);
+    Arc::new(view)
+}
+
+fn list(desk: &Desk, with_env: bool) -> Reply {
+    let snapshot = desk.snapshot();
+    let workers = if with_env {
+        snapshot.workers.clone()
+    } else {
+        snapshot.workers.iter().map(without_env).collect()
+    };
+    Reply::Fleet { workers, host: snapshot.host, daemon: snapshot.daemon.clone() }
+}
+
+async fn order(order: Order, desk: &Desk) -> Result<Reply, WireError> {
+    let (reply, answer) = oneshot::channel();
+    let gone = |_closed| error(Code::ShuttingDown, "the daemon is shutting down");
+    if desk.letters.send(Letter::Order { order, reply }).await.is_err() {
+        return Err(error(Code::ShuttingDown, "the daemon is shutting down"));
+    }
+    match answer.await.map_err(gone)? {
+        Outcome::Done { touched } => Ok(Reply::Done { touched }),
+        Outcome::Refused(refusal) => Err(WireError { code: code(&refusal), message: refusal.to_string(), hint: None }),
+    }
+}
+
+fn code(refusal: &Refusal) -> Code {
+    match refusal {
+        Refusal::NotFound { .. } => Code::NotFound,
+        Refusal::AlreadyLaunched { .. } => Code::AlreadyLaunched,
+        Refusal::NothingToDo => Code::NothingToDo,
+        Refusal::ReloadInProgress { .. } => Code::Busy,
+        Refusal::ShuttingDown => Code::ShuttingDown,
+    }
+}
+
+async fn save(force: bool, desk: &Desk) -> Result<Reply, WireError> {
+    let (reply, answer) = oneshot::channel();
+    if desk.letters.send(Letter::Dump { reply }).await.is_err() {
+        return Err(error(Code::ShuttingDown, "the daemon is shutting down"));
+    }
+    let saved = answer.await.map_err(|_closed| error(Code::ShuttingDown, "the daemon is shutting down"))?;
+    let workers = saved.len();
+    if workers == 0 && !force {
+        return Err(WireError {
+            code: Code::NothingToDo,
+            message: "PM2 is not managing any process, skipping save...".into(),
+            hint: Some("to save an empty list: pmon save --force".into()),
+        });
+    }
+    let path = desk.home.dump();
+    let shown = path.display().to_string();
+    match tokio::task::spawn_blocking(move || dump::write(&path, saved)).await {
+        Ok(Ok(())) => Ok(Reply::Saved { path: shown, workers }),
+        Ok(Err(why)) => Err(error(Code::Io, format!("failed to {why}"))),
+        Err(_panic) => Err(error(Code::Internal, "failed to write the dump")),
+    }
+}
+
+async fn resurrect(desk: &Desk) -> Result<Reply, WireError> {
+    let path = desk.home.dump();
+    let saved = match tokio::task::spawn_blocking(move || dump::read(&path)).await {
+        Ok(Ok(saved)) => saved,
+        Ok(Err(why)) => return Err(error(why.code(), format!("failed to {why}"))),
+        Err(_panic) => return Err(error(Code::Internal, "failed to read the dump")),
+    };
+    order(Order::Resurrect { saved }, desk).await
+}
+
+async fn flush(select: Option<Selector>, desk: &Desk) -> Result<Reply, WireError> {
+    let snapshot = desk.snapshot();
+    let mut paths: Vec<PathBuf> = Vec::new();
+    let ids = match &select {
+        Some(select) => resolve(select, &snapshot)?,
+        None => snapshot.workers.iter().map(|w| w.id).collect(),
+    };
+    for worker in snapshot.workers.iter().filter(|w| ids.contains(&w.id)) {
+        paths.extend([&worker.out_file, &worker.error_file].into_iter().flatten().map(PathBuf::from));
+        paths.extend(worker.app.logs.log_file.clone());
+    }
+    if select.is_none() {
+        paths.push(desk.home.daemon_log());
+    }
+    paths.sort();
+    paths.dedup();
+    let freed = desk.pump.flush(paths).await.map_err(|_gone| error(Code::Internal, "the log pump is dead"))?;
+    let mut files = Vec::with_capacity(freed.len());
+    for (path, bytes) in freed {
+        let path = path.display().to_string();
+        match bytes {
+            Ok(bytes) => files.push((path, bytes)),
+            // Never written to: nothing to free.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) => return Err(error(Code::Io, format!("failed to empty `{path}`: {e}"))),
+        }
+    }
+    Ok(Reply::Flushed { files })
+}

@@ -1,0 +1,190 @@
+//! Taking over from the keeper: every fd, record and unhandled exit that it holds. After the first start there is
+//! nothing; after a kill -9 there is the whole fleet.
+//!
+//! `Welcome, Entry × n, End` are read before anything else happens; then, for each entry, the log streams are
+//! recovered before their pipes are read, and Node's listeners are there before its channels.
+
+use super::act::Over;
+use super::keep::complain;
+use super::owner::{Owner, Process};
+use super::{sockets, spawn};
+use crate::keeper::{Entry, EntryState, FromKeeper, Link, Tag};
+use crate::logs::Held;
+use crate::model::files::WorkerFiles;
+use crate::model::{Exit, Run, Stamp, StreamKind};
+use crate::supervisor::event::{Found, Process as Fate};
+use crate::supervisor::{Event, Record};
+use crate::sys::clock;
+use rustix::event::{PollFd, PollFlags, poll};
+use std::io;
+use std::os::fd::OwnedFd;
+
+/// All that the keeper handed over.
+#[derive(Debug, Default)]
+pub(super) struct Handover {
+    pub(super) keeper_pid: u32,
+    /// How many daemons this keeper has started before this one.
+    pub(super) restarts: u64,
+    pub(super) control: Option<OwnedFd>,
+    entries: Vec<Entry>,
+}
+
+/// Reads the handover; waits for all of it.
+pub(super) fn read(link: &Link) -> io::Result<Handover> {
+    let mut handover = Handover::default();
+    loop {
+        match link.receive()? {
+            None => wait(link)?,
+            Some(FromKeeper::Welcome { keeper_pid, restarts, .. }) => {
+                handover.keeper_pid = keeper_pid;
+                handover.restarts = restarts;
+            }
+            Some(FromKeeper::Entry(entry)) if entry.id == 0 => {
+                let control = entry.fds.into_iter().find(|(tag, _)| tag.kind == Tag::CONTROL);
+                handover.control = control.map(|(_, fd)| fd);
+            }
+            Some(FromKeeper::Entry(entry)) => handover.entries.push(entry),
+            Some(FromKeeper::End) => return Ok(handover),
+            // Part of the entries already.
+            Some(FromKeeper::Spawned { .. } | FromKeeper::SpawnFailed { .. } | FromKeeper::Exited { .. }) => {}
+        }
+    }
+}
+
+fn wait(link: &Link) -> io::Result<()> {
+    rustix::io::retry_on_intr(|| poll(&mut [PollFd::new(link, PollFlags::IN)], None))?;
+    Ok(())
+}
+
+impl Owner {
+    /// Puts everything in its place and tells the fleet what was found.
+    pub(super) fn take_over(&mut self, handover: Handover) {
+        let (listeners, workers): (Vec<_>, Vec<_>) =
+            handover.entries.into_iter().partition(|entry| entry.id >= Run::FIRST_RESERVED);
+        for entry in listeners {
+            self.adopt_listener(entry);
+        }
+        let mut found = Vec::new();
+        for entry in workers {
+            if let Some(one) = self.adopt_worker(entry) {
+                found.push(one);
+            }
+        }
+        self.pump.begin();
+        if !found.is_empty() {
+            tracing::info!(workers = found.len(), "took over from the keeper");
+        }
+        let ended: Vec<Run> = found
+            .iter()
+            .filter_map(|one| match one.process {
+                Fate::Ended { run, .. } => Some(run),
+                Fate::None | Fate::Alive { .. } => None,
+            })
+            .collect();
+        self.happen(Event::Attached { found });
+        for run in ended {
+            // Where the exit led to a new process, its SPAWN has acknowledged it and this is stale.
+            complain("acknowledge an exit", self.link.ack(run));
+        }
+    }
+
+    fn adopt_listener(&mut self, mut entry: Entry) {
+        if entry.id >= sockets::FIRST_ENTRY {
+            let fd = entry.fds.pop().map(|(_, fd)| fd);
+            self.sockets.adopt(entry.id, fd, &entry.blob, &self.link);
+        } else {
+            let fds = entry.fds.into_iter().map(|(tag, fd)| (tag.index, fd)).collect();
+            self.hub.adopt_listener(entry.id, fds, entry.blob);
+        }
+    }
+
+    fn adopt_worker(&mut self, entry: Entry) -> Option<Found> {
+        let run = Run { entry: entry.id, generation: entry.generation };
+        let (record, over) = match serde_json::from_slice::<Over>(&entry.blob) {
+            Ok(Over { over }) => (over, true),
+            Err(_alive) => match serde_json::from_slice::<Record>(&entry.blob) {
+                Ok(record) => (record, false),
+                Err(error) => {
+                    // Another version's: leave the process alone, keep its entry, say so.
+                    tracing::error!(entry = entry.id, %error, "failed to read a worker's record");
+                    return None;
+                }
+            },
+        };
+        let process = fate(&entry, run);
+        let mut fds = Fds::sort(entry.fds);
+        if let Some(held) = fds.held() {
+            self.pump.attach(run.entry, spawn::source(&record), spawn::sink(&record, &self.home), held);
+            self.entries.insert(run.entry, record.clone());
+            for (stream, generation, pipe) in fds.pipes {
+                self.pump.add_pipe(run.entry, stream, generation, pipe);
+            }
+        }
+        if over {
+            self.entries.remove(&run.entry);
+            self.leaving.insert(run.entry);
+            self.pump.close(run.entry);
+            return None;
+        }
+        if let Fate::Alive { pid, run } = process {
+            let files = WorkerFiles::of(&record.app, record.worker, &self.home.logs(), &self.home.pids());
+            self.pid_files.insert(run, (record.worker, files.pid.clone()));
+            self.processes.insert(run, Process { pid, worker: record.worker, pid_file: files.pid });
+            if let Some((_, fd)) = fds.channels.into_iter().find(|(generation, _)| *generation == run.generation) {
+                self.hub.add(spawn::channel_spec(&record, run, fd, true));
+            }
+        }
+        Some(Found { record, process })
+    }
+}
+
+fn fate(entry: &Entry, run: Run) -> Fate {
+    match entry.state {
+        EntryState::None => Fate::None,
+        EntryState::Running => Fate::Alive { pid: entry.pid, run },
+        EntryState::Exited { status, exit_boot_ms } => {
+            let now = clock::now();
+            let ago = now.boot_ms.saturating_sub(exit_boot_ms);
+            let at = Stamp { boot_ms: exit_boot_ms, wall_ms: now.wall_ms - i64::try_from(ago).unwrap_or(0) };
+            Fate::Ended { run, pid: entry.pid, exit: Exit::from_wait_status(status), at }
+        }
+    }
+}
+
+/// An entry's descriptors by what they are.
+#[derive(Default)]
+struct Fds {
+    out_staging: Option<OwnedFd>,
+    err_staging: Option<OwnedFd>,
+    record: Option<OwnedFd>,
+    pipes: Vec<(StreamKind, u64, OwnedFd)>,
+    channels: Vec<(u64, OwnedFd)>,
+}
+
+impl Fds {
+    fn sort(fds: Vec<(Tag, OwnedFd)>) -> Fds {
+        let mut sorted = Fds::default();
+        for (tag, fd) in fds {
+            let generation = u64::from(tag.index);
+            match tag.kind {
+                Tag::OUT_STAGING => sorted.out_staging = Some(fd),
+                Tag::ERR_STAGING => sorted.err_staging = Some(fd),
+                Tag::LOG_RECORD => sorted.record = Some(fd),
+                Tag::OUT_PIPE => sorted.pipes.push((StreamKind::Out, generation, fd)),
+                Tag::ERR_PIPE => sorted.pipes.push((StreamKind::Err, generation, fd)),
+                Tag::CHANNEL => sorted.channels.push((generation, fd)),
+                _later_version => {}
+            }
+        }
+        sorted.pipes.sort_by_key(|(_, generation, _)| *generation);
+        sorted
+    }
+
+    fn held(&mut self) -> Option<Held> {
+        Some(Held {
+            out_staging: self.out_staging.take()?,
+            err_staging: self.err_staging.take()?,
+            record: self.record.take()?,
+        })
+    }
+}

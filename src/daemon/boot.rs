@@ -1,0 +1,90 @@
+//! From `pmon daemon` to a daemon that serves, or to one line that says why not.
+
+use super::attach;
+use super::keep::Keeper;
+use super::mailbox::{CHANGES, Desk, LETTERS};
+use super::owner::{Outlets, Owner};
+use super::run::{self, Inputs};
+use super::{journal, server};
+use crate::keeper::{Link, Tag};
+use crate::logs::{Fanout, Pump};
+use crate::model::snapshot::{DaemonView, Snapshot};
+use crate::node::Hub;
+use crate::supervisor::Fleet;
+use crate::sys::clock;
+use crate::sys::fd::inherit;
+use crate::sys::paths::Home;
+use anyhow::Context;
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use tokio::sync::{broadcast, mpsc, watch};
+
+/// Events that may wait for the owner, from each of its threads.
+const EVENTS: usize = 1024;
+
+/// The body of `pmon daemon`: serves until the fleet is shut down. `ready` is the pipe on which to say `ready`, or
+/// why not (completing "failed to start the daemon: ").
+pub fn enter(home: &Home, ready: Option<i32>) -> anyhow::Result<()> {
+    let mut ready = ready.and_then(|number| inherit(number).ok()).map(File::from);
+    let done = start(home, &mut ready);
+    if let (Err(error), Some(pipe)) = (&done, &mut ready) {
+        // The client may have left.
+        drop(writeln!(pipe, "{error:#}"));
+    }
+    done
+}
+
+fn start(home: &Home, ready: &mut Option<File>) -> anyhow::Result<()> {
+    let link = Link::inherited().context("reach the keeper")?;
+    crate::sys::limits::raise_open_files();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
+    runtime.block_on(serve(home, link, ready))
+}
+
+async fn serve(home: &Home, link: Link, ready: &mut Option<File>) -> anyhow::Result<()> {
+    let fanout = Fanout::new();
+    journal::start(fanout.clone());
+    let handover = attach::read(&link).context("read what the keeper holds")?;
+    let control = match &handover.control {
+        Some(fd) => server::inherited(fd.try_clone().context("take the control socket")?),
+        None => {
+            let socket = server::bind(home).with_context(|| format!("listen on `{}`", home.socket().display()))?;
+            link.keep(0, Tag { kind: Tag::CONTROL, index: 0 }, socket.as_fd()).context("keep the control socket")?;
+            socket
+        }
+    };
+    std::fs::write(home.preload(), crate::node::PRELOAD)
+        .with_context(|| format!("write `{}`", home.preload().display()))?;
+    std::fs::write(home.daemon_pid(), std::process::id().to_string())
+        .with_context(|| format!("write `{}`", home.daemon_pid().display()))?;
+
+    let (node_events, from_node) = mpsc::channel(EVENTS);
+    let (notices, from_pump) = mpsc::channel(EVENTS);
+    let (letters, from_sessions) = mpsc::channel(LETTERS);
+    let hub = Hub::start(Arc::new(Keeper(link.clone())), node_events).context("start the Node thread")?;
+    let pump = Pump::start(fanout.clone(), notices).context("start the log thread")?;
+    let (snapshot, seen) = watch::channel(Arc::new(Snapshot::default()));
+    let (changes, _nobody_yet) = broadcast::channel(CHANGES);
+    let desk =
+        Desk { home: home.clone(), letters, snapshot: seen, changes: changes.clone(), pump: pump.clone(), fanout };
+    let view = DaemonView {
+        pid: std::process::id(),
+        keeper_pid: handover.keeper_pid,
+        started: clock::now(),
+        restarts: handover.restarts,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let fleet = Fleet::new(crate::supervisor::Places { logs_dir: home.logs(), pids_dir: home.pids() });
+    let mut owner = Owner::new(home.clone(), link.clone(), hub, pump, fleet, view, Outlets { snapshot, changes });
+    owner.take_over(handover);
+    link.ready().context("tell the keeper")?;
+    let server = tokio::spawn(server::serve(control, desk));
+    if let Some(mut pipe) = ready.take() {
+        // The client may have left.
+        drop(writeln!(pipe, "ready"));
+    }
+    tracing::info!(pid = std::process::id(), home = %home.root().display(), "the daemon serves");
+    run::run(owner, Inputs { from_sessions, from_node, from_pump }, server).await
+}

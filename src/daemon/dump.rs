@@ -1,0 +1,117 @@
+//! The file that `save` writes and `resurrect` reads. Written aside, synced and renamed, so that it is always whole.
+
+use crate::model::order::Saved;
+use crate::proto::Code;
+use serde::{Deserialize, Serialize};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// Changes when an older daemon could not read it.
+const VERSION: u32 = 1;
+
+/// Why there is no dump.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DumpError {
+    #[error("find a dump at `{}`: nothing was saved yet", .0.display())]
+    Missing(PathBuf),
+    #[error("{verb} `{}`: {source}", .path.display())]
+    Io { verb: &'static str, path: PathBuf, source: io::Error },
+    #[error("understand `{}`: {source}", .path.display())]
+    Garbage { path: PathBuf, source: serde_json::Error },
+    #[error("read `{}`: it was written by a later version ({version})", .path.display())]
+    Later { path: PathBuf, version: u32 },
+}
+
+impl DumpError {
+    /// Kind on the wire.
+    pub(super) fn code(&self) -> Code {
+        match self {
+            DumpError::Missing(_) => Code::NotFound,
+            DumpError::Io { .. } => Code::Io,
+            DumpError::Garbage { .. } | DumpError::Later { .. } => Code::Invalid,
+        }
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Dump {
+    version: u32,
+    workers: Vec<Saved>,
+}
+
+/// Writes the dump, 0600. The previous one is kept beside it as `.bak`.
+pub(super) fn write(path: &Path, workers: Vec<Saved>) -> Result<(), DumpError> {
+    let fail = |verb, path: &Path| {
+        let path = path.to_owned();
+        move |source| DumpError::Io { verb, path, source }
+    };
+    let aside = path.with_extension("tmp");
+    let text = serde_json::to_vec_pretty(&Dump { version: VERSION, workers })
+        .map_err(|source| DumpError::Garbage { path: path.to_owned(), source })?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&aside)
+        .map_err(fail("create", &aside))?;
+    file.write_all(&text).and_then(|()| file.sync_all()).map_err(fail("write", &aside))?;
+    match std::fs::rename(path, path.with_extension("json.bak")) {
+        Ok(()) => {}
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        Err(e) => return Err(fail("keep a copy of", path)(e)),
+    }
+    std::fs::rename(&aside, path).map_err(fail("put in place", path))?;
+    let dir = path.parent().unwrap_or(path);
+    File::open(dir).and_then(|d| d.sync_all()).map_err(fail("sync", dir))
+}
+
+/// Reads the dump; where it is missing or garbage, the copy of the one before.
+pub(super) fn read(path: &Path) -> Result<Vec<Saved>, DumpError> {
+    match read_one(path) {
+        Ok(workers) => Ok(workers),
+        Err(first) => match read_one(&path.with_extension("json.bak")) {
+            Ok(workers) => {
+                tracing::warn!(reason = %first, "used the copy of the last dump");
+                Ok(workers)
+            }
+            Err(_worse) => Err(first),
+        },
+    }
+}
+
+fn read_one(path: &Path) -> Result<Vec<Saved>, DumpError> {
+    let text = match std::fs::read(path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(DumpError::Missing(path.to_owned())),
+        Err(source) => return Err(DumpError::Io { verb: "read", path: path.to_owned(), source }),
+    };
+    let dump: Dump =
+        serde_json::from_slice(&text).map_err(|source| DumpError::Garbage { path: path.to_owned(), source })?;
+    if dump.version > VERSION {
+        return Err(DumpError::Later { path: path.to_owned(), version: dump.version });
+    }
+    Ok(dump.workers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dump_is_private_and_garbage_falls_back_to_the_one_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("dump.json");
+        assert!(matches!(read(&path), Err(DumpError::Missing(_))));
+        write(&path, Vec::new()).unwrap();
+        write(&path, Vec::new()).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600);
+        std::fs::write(&path, "{\"version\":1,\"wor").unwrap();
+        assert_eq!(read(&path).unwrap(), []);
+        std::fs::remove_file(dir.path().join("dump.json.bak")).unwrap();
+        assert!(matches!(read(&path), Err(DumpError::Garbage { .. })));
+    }
+}

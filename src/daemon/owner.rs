@@ -1,0 +1,188 @@
+//! The one owner of the fleet: a turn is handle, persist, publish, act, reply.
+
+use super::keep::complain;
+use super::mailbox::Letter;
+use super::sockets::Sockets;
+use super::timers::Timers;
+use super::trees::Trees;
+use crate::keeper::Link;
+use crate::logs::Pump;
+use crate::model::change::Change;
+use crate::model::order::Outcome;
+use crate::model::snapshot::{DaemonView, Snapshot};
+use crate::model::usage::HostUsage;
+use crate::model::{Run, WorkerId};
+use crate::node::Hub;
+use crate::supervisor::{Effect, Event, Fleet, Record, Ticket};
+use crate::sys::clock;
+use crate::sys::paths::Home;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::{broadcast, oneshot, watch};
+
+/// A live process.
+#[derive(Debug, Clone)]
+pub(super) struct Process {
+    pub(super) pid: u32,
+    pub(super) worker: WorkerId,
+    pub(super) pid_file: PathBuf,
+}
+
+/// The owner and its doors.
+pub(super) struct Owner {
+    pub(super) home: Home,
+    pub(super) link: Link,
+    pub(super) hub: Hub,
+    pub(super) pump: Pump,
+    pub(super) fleet: Fleet,
+    pub(super) timers: Timers,
+    pub(super) trees: Trees,
+    pub(super) sockets: Sockets,
+    /// Processes that exist, by run.
+    pub(super) processes: HashMap<Run, Process>,
+    /// Whose pid file goes where, from the spawn on.
+    pub(super) pid_files: HashMap<Run, (WorkerId, PathBuf)>,
+    /// Entries for which log pipes exist, with the record of their last spawn.
+    pub(super) entries: HashMap<u64, Record>,
+    /// Entries that are over and only drain their logs.
+    pub(super) leaving: HashSet<u64>,
+    pub(super) host: HostUsage,
+    pub(super) view: DaemonView,
+    /// Everything is stopped and nothing more is to be done.
+    pub(super) ended: bool,
+    backlog: VecDeque<Event>,
+    tickets: HashMap<Ticket, oneshot::Sender<Outcome>>,
+    next_ticket: u64,
+    serial: u64,
+    snapshot: watch::Sender<Arc<Snapshot>>,
+    changes: broadcast::Sender<Change>,
+}
+
+/// What the owner publishes through.
+pub(super) struct Outlets {
+    pub(super) snapshot: watch::Sender<Arc<Snapshot>>,
+    pub(super) changes: broadcast::Sender<Change>,
+}
+
+impl Owner {
+    pub(super) fn new(home: Home, link: Link, hub: Hub, pump: Pump, fleet: Fleet, view: DaemonView, out: Outlets) -> Owner {
+        Owner {
+            home,
+            link,
+            hub,
+            pump,
+            fleet,
+            timers: Timers::default(),
+            trees: Trees::default(),
+            sockets: Sockets::default(),
+            processes: HashMap::new(),
+            pid_files: HashMap::new(),
+            entries: HashMap::new(),
+            leaving: HashSet::new(),
+            host: HostUsage::default(),
+            view,
+            ended: false,
+            backlog: VecDeque::new(),
+            tickets: HashMap::new(),
+            next_ticket: 1,
+            serial: 0,
+            snapshot: out.snapshot,
+            changes: out.changes,
+        }
+    }
+
+    /// Takes a letter of a session.
+    pub(super) fn read(&mut self, letter: Letter) {
+        match letter {
+            Letter::Order { order, reply } => {
+                let ticket = Ticket(self.next_ticket);
+                self.next_ticket += 1;
+                self.tickets.insert(ticket, reply);
+                self.happen(Event::Ordered { ticket, order });
+            }
+            // A session that left does not want it any more.
+            Letter::Dump { reply } => drop(reply.send(self.fleet.dump())),
+        }
+    }
+
+    /// One turn for the event, and one for each that carrying it out brings about at once.
+    pub(super) fn happen(&mut self, event: Event) {
+        self.backlog.push_back(event);
+        while let Some(event) = self.backlog.pop_front() {
+            let ended = match &event {
+                Event::Exited { run, .. } => Some(*run),
+                _ => None,
+            };
+            let mut effects = Vec::new();
+            self.fleet.handle(event, clock::now(), &mut effects);
+            self.persist(&effects, ended);
+            self.publish(&effects);
+            let (replies, deeds): (Vec<_>, Vec<_>) =
+                effects.into_iter().partition(|effect| matches!(effect, Effect::Reply { .. }));
+            for deed in deeds {
+                if let Some(consequence) = self.act(deed) {
+                    self.backlog.push_back(consequence);
+                }
+            }
+            for reply in replies {
+                self.reply(reply);
+            }
+        }
+    }
+
+    /// Publishes the fleet as it is, also when only the host's numbers changed.
+    pub(super) fn show(&mut self) {
+        self.serial += 1;
+        let snapshot =
+            Snapshot { serial: self.serial, workers: self.fleet.views(), host: self.host, daemon: self.view.clone() };
+        self.snapshot.send_replace(Arc::new(snapshot));
+    }
+
+    /// The records go to the keeper before anything is done. An exit that leads to a new process is acknowledged by
+    /// its SPAWN, any other one here, behind its record.
+    fn persist(&self, effects: &[Effect], ended: Option<Run>) {
+        let mut answered = false;
+        for effect in effects {
+            match effect {
+                Effect::Keep(record) => match serde_json::to_vec(record) {
+                    Ok(blob) => complain("keep a record", self.link.blob(record.run.entry, &blob)),
+                    Err(error) => tracing::error!(%error, "failed to write a record"),
+                },
+                Effect::Spawn(record) => answered |= Some(record.run.entry) == ended.map(|run| run.entry),
+                Effect::Forget { .. }
+                | Effect::Signal { .. }
+                | Effect::SayShutdown { .. }
+                | Effect::Drain { .. }
+                | Effect::CloseListeners { .. }
+                | Effect::Timer { .. }
+                | Effect::Publish(_)
+                | Effect::Reply { .. }
+                | Effect::End => {}
+            }
+        }
+        if let Some(run) = ended.filter(|_| !answered) {
+            complain("acknowledge an exit", self.link.ack(run));
+        }
+    }
+
+    fn publish(&mut self, effects: &[Effect]) {
+        self.show();
+        for effect in effects {
+            if let Effect::Publish(change) = effect {
+                super::journal::note(change);
+                // Nobody may be watching.
+                drop(self.changes.send(change.clone()));
+            }
+        }
+    }
+
+    fn reply(&mut self, effect: Effect) {
+        if let Effect::Reply { ticket, outcome } = effect
+            && let Some(reply) = self.tickets.remove(&ticket)
+        {
+            // The client may have left; the order is carried out all the same.
+            drop(reply.send(outcome));
+        }
+    }
+}

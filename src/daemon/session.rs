@@ -1,0 +1,147 @@
+//! One connection: frames in, answers and pushes out. Requests of one connection run side by side; each writes
+//! whole frames to one bounded queue, so a client that does not read stops only its own tasks.
+
+use super::mailbox::Desk;
+use super::{answer, follow, watch};
+use crate::proto::{ClientMessage, DaemonMessage, Decoder, Frame, Hello, Push, Reply, Request};
+use bytes::Bytes;
+use std::collections::HashMap;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+/// Frames that may wait for a slow client before its tasks wait.
+const FRAMES: usize = 32;
+/// Requests that one connection may have under way.
+const REQUESTS: usize = 64;
+
+/// Where a request's task writes its answer and pushes.
+#[derive(Debug, Clone)]
+pub(super) struct Outbox {
+    frames: mpsc::Sender<Bytes>,
+    pub(super) id: u64,
+}
+
+/// The client is gone; there is nobody to write to.
+#[derive(Debug)]
+pub(super) struct ClientGone;
+
+impl Outbox {
+    /// The answer.
+    pub(super) async fn reply(&self, reply: Reply) -> Result<(), ClientGone> {
+        self.send(&DaemonMessage::Reply { id: self.id, reply }).await
+    }
+
+    /// News.
+    pub(super) async fn push(&self, push: Push) -> Result<(), ClientGone> {
+        self.send(&DaemonMessage::Push { id: self.id, push }).await
+    }
+
+    /// A frame made elsewhere.
+    pub(super) async fn frame(&self, frame: Bytes) -> Result<(), ClientGone> {
+        self.frames.send(frame).await.map_err(|_closed| ClientGone)
+    }
+
+    async fn send(&self, message: &DaemonMessage) -> Result<(), ClientGone> {
+        match Frame::json(message) {
+            Ok(frame) => self.frame(frame).await,
+            Err(error) => {
+                tracing::error!(%error, "failed to encode an answer");
+                Err(ClientGone)
+            }
+        }
+    }
+}
+
+/// Serves a client until it leaves.
+pub(super) async fn serve(stream: UnixStream, desk: Desk) {
+    let (reader, writer) = stream.into_split();
+    let (frames, queue) = mpsc::channel(FRAMES);
+    let writing = tokio::spawn(write(writer, queue));
+    let mut session = Session { desk, frames, tasks: HashMap::new() };
+    if let Err(reason) = session.read(reader).await {
+        tracing::debug!(reason, "closed a session");
+    }
+    // What was asked for and not cancelled is still answered, if the client only shut its writing half;
+    // a client that is gone fails its tasks at their next write.
+    drop(session);
+    drop(writing);
+}
+
+async fn write(mut writer: OwnedWriteHalf, mut queue: mpsc::Receiver<Bytes>) {
+    while let Some(frame) = queue.recv().await {
+        if writer.write_all(&frame).await.is_err() {
+            return;
+        }
+    }
+}
+
+struct Session {
+    desk: Desk,
+    frames: mpsc::Sender<Bytes>,
+    tasks: HashMap<u64, AbortHandle>,
+}
+
+impl Session {
+    async fn read(&mut self, mut reader: OwnedReadHalf) -> Result<(), &'static str> {
+        let hello = Frame::json(&DaemonMessage::Hello(Hello::ours())).map_err(|_bug| "no hello")?;
+        self.frames.send(hello).await.map_err(|_closed| "gone")?;
+        let mut decoder = Decoder::default();
+        loop {
+            while let Some(frame) = decoder.next().map_err(|_bad| "bad frame")? {
+                match frame {
+                    Frame::Json(json) => self.take(Frame::parse(&json).map_err(|_bad| "bad message")?)?,
+                    Frame::Log(_) => return Err("a log batch from a client"),
+                }
+            }
+            match reader.read_buf(decoder.buffer()).await {
+                Ok(0) => return Ok(()),
+                Ok(_) => {}
+                Err(_broken) => return Err("broken"),
+            }
+        }
+    }
+
+    fn take(&mut self, message: ClientMessage) -> Result<(), &'static str> {
+        match message {
+            ClientMessage::Hello(_) | ClientMessage::Unknown => {}
+            ClientMessage::Cancel { id } => {
+                if let Some(task) = self.tasks.remove(&id) {
+                    task.abort();
+                }
+            }
+            ClientMessage::Request { id, request } => {
+                self.tasks.retain(|_, task| !task.is_finished());
+                if self.tasks.len() >= REQUESTS {
+                    return Err("too many requests at once");
+                }
+                let outbox = Outbox { frames: self.frames.clone(), id };
+                let task = tokio::spawn(perform(*request, self.desk.clone(), outbox));
+                self.tasks.insert(id, task.abort_handle());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Session {
+    /// Subscriptions end with the connection; orders under way are the owner's and go on.
+    fn drop(&mut self) {
+        for task in self.tasks.values() {
+            task.abort();
+        }
+    }
+}
+
+async fn perform(request: Request, desk: Desk, outbox: Outbox) {
+    let done = match request {
+        Request::Watch => watch::fleet(&desk, &outbox).await,
+        Request::Logs(wanted) => follow::logs(wanted, &desk, &outbox).await,
+        other => outbox.reply(answer::to(other, &desk).await).await,
+    };
+    if let Err(ClientGone) = done {
+        tracing::trace!("a client left before its answer");
+    }
+}

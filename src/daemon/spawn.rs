@@ -1,0 +1,195 @@
+//! From a record to a process: what is made for it (pipes, channel, sockets), what it is told (arguments,
+//! environment), and the one message that makes the keeper start it and hold what must not die.
+
+use super::owner::Owner;
+use crate::keeper::{Creds, SpawnRequest, Tag};
+use crate::logs::{SinkSpec, Source};
+use crate::model::app::Mode;
+use crate::model::files::WorkerFiles;
+use crate::model::{App, Run, StreamKind};
+use crate::node::{self, ChannelSpec};
+use crate::supervisor::Record;
+use crate::sys::paths::Home;
+use rustix::pipe::{PipeFlags, pipe_with};
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+/// First number of the sockets a child inherits (sd_listen_fds(3): SD_LISTEN_FDS_START).
+const LISTEN_FDS_START: i32 = 3;
+
+/// What is made for one run before it is spawned.
+struct Made {
+    /// Child fd → descriptor.
+    map: Vec<(i32, OwnedFd)>,
+    /// Read ends of stdout and stderr.
+    out: OwnedFd,
+    err: OwnedFd,
+    /// The daemon's end of the Node channel and its number in the child.
+    channel: Option<(OwnedFd, i32)>,
+    sockets: usize,
+}
+
+impl Owner {
+    /// Starts the process of a record. The error completes "failed to …"; nothing was started then.
+    pub(super) fn spawn(&mut self, record: &Record) -> Result<(), String> {
+        let (run, app) = (record.run, &record.app);
+        let made = self.make(app)?;
+        let fresh = !self.entries.contains_key(&run.entry);
+        let held = if fresh { Some(crate::logs::held().map_err(|e| format!("make log pipes: {e}"))?) } else { None };
+        let generation = u32::try_from(run.generation).unwrap_or(u32::MAX);
+        let tag = |kind, index| Tag { kind, index };
+        let mut keep = vec![(tag(Tag::OUT_PIPE, generation), made.out.as_fd()), (tag(Tag::ERR_PIPE, generation), made.err.as_fd())];
+        if let Some((channel, _)) = &made.channel {
+            keep.push((tag(Tag::CHANNEL, generation), channel.as_fd()));
+        }
+        if let Some(held) = &held {
+            keep.push((tag(Tag::OUT_STAGING, 0), held.out_staging.as_fd()));
+            keep.push((tag(Tag::ERR_STAGING, 0), held.err_staging.as_fd()));
+            keep.push((tag(Tag::LOG_RECORD, 0), held.record.as_fd()));
+        }
+        let map: Vec<_> = made.map.iter().map(|(number, fd)| (*number, fd.as_fd())).collect();
+        let argv = strings(argv(app, &self.home))?;
+        let envp = strings(environment(record, &made, &self.home))?;
+        let cwd = string(app.cwd.to_string_lossy().into_owned())?;
+        let blob = serde_json::to_vec(record).map_err(|e| format!("write the record: {e}"))?;
+        let request = SpawnRequest {
+            run,
+            token: run.generation,
+            argv: &argv,
+            envp: &envp,
+            cwd: &cwd,
+            creds: app.user.as_ref().map(|user| Creds { uid: user.uid, gid: user.gid, groups: vec![user.gid] }),
+            listen_pid: made.sockets > 0,
+            map: &map,
+            keep: &keep,
+            blob: &blob,
+        };
+        self.link.spawn(request).map_err(|e| format!("ask the keeper for a process: {e}"))?;
+        self.entries.insert(run.entry, record.clone());
+        if let Some(held) = held {
+            self.pump.attach(run.entry, source(record), sink(record, &self.home), held);
+        }
+        self.pump.add_pipe(run.entry, StreamKind::Out, run.generation, made.out);
+        self.pump.add_pipe(run.entry, StreamKind::Err, run.generation, made.err);
+        if let Some((fd, _)) = made.channel {
+            self.hub.add(channel_spec(record, run, fd, false));
+        }
+        Ok(())
+    }
+
+    fn make(&mut self, app: &App) -> Result<Made, String> {
+        let sockets = self.sockets.of(app, &self.link)?;
+        let count = sockets.len();
+        let null = std::fs::File::open("/dev/null").map_err(|e| format!("open `/dev/null`: {e}"))?;
+        let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(|e| format!("make a pipe: {e}"));
+        let (out, out_child) = pipe()?;
+        let (err, err_child) = pipe()?;
+        let mut map = vec![(0, OwnedFd::from(null)), (1, out_child), (2, err_child)];
+        let mut next = LISTEN_FDS_START;
+        for socket in sockets {
+            map.push((next, socket));
+            next += 1;
+        }
+        let mut channel = None;
+        if app.program.is_node() {
+            let (ours, theirs) = node::channel().map_err(|e| format!("make a channel: {e}"))?;
+            map.push((next, theirs));
+            channel = Some((ours, next));
+        }
+        Ok(Made { map, out, err, channel, sockets: count })
+    }
+}
+
+/// What the Node room must know of a channel.
+pub(super) fn channel_spec(record: &Record, run: Run, fd: OwnedFd, adopted: bool) -> ChannelSpec {
+    ChannelSpec {
+        run,
+        app: Arc::from(record.app.name.as_str()),
+        slot: record.instance,
+        cluster: record.app.mode == Mode::Cluster,
+        scheduling: record.app.scheduling,
+        fd,
+        adopted,
+    }
+}
+
+/// The keeper's tag of a worker's pipe.
+pub(super) fn pipe_tag(stream: StreamKind, generation: u64) -> Tag {
+    let kind = match stream {
+        StreamKind::Out => Tag::OUT_PIPE,
+        StreamKind::Err => Tag::ERR_PIPE,
+    };
+    Tag { kind, index: u32::try_from(generation).unwrap_or(u32::MAX) }
+}
+
+/// Whose lines they are.
+pub(super) fn source(record: &Record) -> Source {
+    Source { worker: record.worker, name: Arc::from(record.app.name.as_str()) }
+}
+
+/// Where they go.
+pub(super) fn sink(record: &Record, home: &Home) -> SinkSpec {
+    let files = WorkerFiles::of(&record.app, record.worker, &home.logs(), &home.pids());
+    let logs = &record.app.logs;
+    SinkSpec {
+        out: files.out,
+        error: files.error,
+        combined: files.combined,
+        merged: logs.merge,
+        date_format: logs.date_format.clone(),
+        json: logs.json,
+        disabled: logs.disabled,
+    }
+}
+
+/// Node gets pmon's preload by `--require`, not by NODE_OPTIONS, which every grandchild would inherit.
+fn argv(app: &App, home: &Home) -> Vec<String> {
+    let mut argv = app.program.argv();
+    if app.preload && app.program.is_node() && app.program.interpreter_path.is_some() {
+        argv.splice(1..1, ["--require".to_owned(), home.preload().display().to_string()]);
+    }
+    argv
+}
+
+fn environment(record: &Record, made: &Made, home: &Home) -> Vec<String> {
+    let app = &record.app;
+    let mut env = app.env.0.clone();
+    let mut set = |name: &str, value: String| {
+        env.insert(name.to_owned(), value);
+    };
+    set(&app.instance_var, record.instance.to_string());
+    set("pm_id", record.worker.to_string());
+    set("name", app.name.clone());
+    set("exec_mode", app.mode.pm2_name().to_owned());
+    set("unique_id", record.unique_id.clone());
+    set("PWD", app.cwd.display().to_string());
+    set("PMON_HOME", home.root().display().to_string());
+    set("PMON_ID", record.run.entry.to_string());
+    set("PMON_GEN", record.run.generation.to_string());
+    if let Some((_, number)) = &made.channel {
+        // cluster.worker.id: small, and never the same for two processes that live at once.
+        for (name, value) in node::env(record.run.entry, *number, app.mode == Mode::Cluster) {
+            set(&name, value);
+        }
+    }
+    if made.sockets > 0 {
+        set("LISTEN_FDS", made.sockets.to_string());
+        set("LISTEN_FDNAMES", app.sockets.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join(":"));
+        // The keeper writes the child's pid over these digits.
+        set("LISTEN_PID", "0".repeat(10));
+    }
+    env.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
+}
+
+fn strings(texts: Vec<String>) -> Result<Vec<CString>, String> {
+    texts.into_iter().map(string).collect()
+}
+
+fn string(text: String) -> Result<CString, String> {
+    CString::new(text).map_err(|e| {
+        let text = String::from_utf8_lossy(&e.into_vec()).into_owned();
+        let shown = text.split('=').next().unwrap_or_default().to_owned();
+        format!("pass `{shown}` on: it contains a NUL byte")
+    })
+}

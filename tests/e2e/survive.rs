@@ -1,0 +1,121 @@
+//! kill -9 of the daemon: nobody notices.
+
+use crate::support::{TestHome, fixture, free_port, get, kill, need, wait_for, wait_http};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+/// Kills the daemon and waits until another one serves.
+fn kill_daemon(home: &TestHome) {
+    let old = home.daemon_pid();
+    kill(old, "KILL");
+    wait_for("another daemon", || {
+        let now = home.daemon_pid();
+        if now != old { Ok(()) } else { Err(format!("still {now}")) }
+    });
+}
+
+#[test]
+fn workers_keep_their_pids_counts_and_uptimes_and_no_request_fails() {
+    need("node", "apt-get install nodejs");
+    let home = TestHome::new();
+    let port = free_port();
+    let script = fixture("server.js").display().to_string();
+    home.command(&["start", &script, "-i", "4", "--name", "web"]).env("PORT", port.to_string()).status().unwrap();
+    wait_http(port);
+    home.ok(&["restart", "2"]);
+    let facts = |home: &TestHome| {
+        home.jlist()
+            .iter()
+            .map(|w| (w["pid"].clone(), w["pm2_env"]["restart_time"].clone(), w["pm2_env"]["pm_uptime"].clone(), w["pm2_env"]["status"].clone()))
+            .collect::<Vec<_>>()
+    };
+    let before = facts(&home);
+    let (stop, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+    let load = std::thread::spawn({
+        let (stop, asked) = (stop.clone(), asked.clone());
+        move || {
+            let mut failed = Vec::new();
+            while !stop.load(Ordering::Relaxed) {
+                match get(port) {
+                    Ok((200, _)) => {}
+                    Ok((code, _)) => failed.push(format!("status {code}")),
+                    Err(why) => failed.push(why),
+                }
+                asked.fetch_add(1, Ordering::Relaxed);
+            }
+            failed
+        }
+    });
+    for _ in 0..5 {
+        kill_daemon(&home);
+        let so_far = asked.load(Ordering::Relaxed);
+        wait_for("requests under the new daemon", || {
+            let now = asked.load(Ordering::Relaxed);
+            if now > so_far + 20 { Ok(()) } else { Err(now.to_string()) }
+        });
+        assert_eq!(facts(&home), before);
+    }
+    stop.store(true, Ordering::Relaxed);
+    assert_eq!(load.join().unwrap(), Vec::<String>::new());
+    // It is not only alive, it is still led: channel, restart and reload work.
+    home.ok(&["reload", "web"]);
+    home.ok(&["restart", "web"]);
+    assert_eq!(home.statuses(), vec!["online"; 4]);
+    wait_http(port);
+}
+
+#[test]
+fn no_log_line_is_lost_or_doubled() {
+    let home = TestHome::new();
+    home.file("count.sh", "i=0; while [ $i -lt 60000 ]; do i=$((i+1)); echo line $i; done; echo end; sleep 1000\n");
+    home.ok(&["start", "count.sh"]);
+    for _ in 0..5 {
+        kill_daemon(&home);
+    }
+    let path = home.path().join("logs/count-out.log");
+    let text = wait_for("the last line", || {
+        let text = std::fs::read_to_string(&path).map_err(|e| e.to_string())?;
+        if text.ends_with("end\n") { Ok(text) } else { Err(format!("{} bytes", text.len())) }
+    });
+    let want: String = (1..=60000).map(|i| format!("line {i}\n")).chain(["end\n".to_owned()]).collect();
+    assert!(text == want, "the file differs: {} bytes instead of {}", text.len(), want.len());
+    assert_eq!(home.restarts(), [0]);
+}
+
+#[test]
+fn an_exit_while_no_daemon_lives_is_known_with_its_code() {
+    let home = TestHome::new();
+    home.file("leave.sh", "sleep 1000 & wait $!\nexit 5\n");
+    home.ok(&["start", "leave.sh", "--no-autorestart"]);
+    let worker = i32::try_from(home.pids()[0]).unwrap();
+    let daemon = home.daemon_pid();
+    // Stopped, the daemon hears nothing; killed then, it has never heard of the exit.
+    kill(daemon, "STOP");
+    let child = wait_for("the worker's child", || {
+        let children = std::fs::read_to_string(format!("/proc/{worker}/task/{worker}/children")).map_err(|e| e.to_string())?;
+        children.split_whitespace().next().and_then(|c| c.parse::<i32>().ok()).ok_or(children)
+    });
+    kill(child, "TERM");
+    wait_for("the worker's end", || if crate::support::is_alive(worker) { Err("alive".into()) } else { Ok(()) });
+    kill_daemon(&home);
+    assert_eq!(home.statuses(), ["stopped"]);
+    assert!(home.ok(&["describe", "leave"]).out.contains("exit code 5"));
+}
+
+#[test]
+fn a_stop_that_the_daemon_did_not_live_to_finish_is_finished() {
+    let home = TestHome::new();
+    home.file("stubborn.sh", "trap '' INT; while :; do sleep 0.1; done\n");
+    home.ok(&["start", "stubborn.sh", "--kill-timeout", "3000"]);
+    let mut stopping = home.command(&["stop", "stubborn"]).spawn().unwrap();
+    wait_for("stopping", || {
+        let statuses = home.statuses();
+        if statuses == ["stopping"] { Ok(()) } else { Err(format!("{statuses:?}")) }
+    });
+    kill_daemon(&home);
+    let _cut = stopping.wait();
+    wait_for("stopped", || {
+        let statuses = home.statuses();
+        if statuses == ["stopped"] { Ok(()) } else { Err(format!("{statuses:?}")) }
+    });
+}
