@@ -1,7 +1,10 @@
 //! The only door to processes, file descriptors, signals and /proc; the only place for `unsafe`.
 
+pub mod child;
 pub mod clock;
 pub mod detach;
 pub mod fd;
 pub mod lock;
 pub mod paths;
+pub mod signal;
+pub mod spawn;
