@@ -376,7 +376,7 @@ pub(crate) mod tests {
 
     #[test]
     fn signals_are_unblocked_and_at_their_defaults() {
-        let (text, _) = output("grep -E 'Sig(Blk|Ign)' /proc/$$/status", |_| {});
+        let (text, _) = output("exec grep -E 'Sig(Blk|Ign)' /proc/self/status", |_| {});
         assert_eq!(text, "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
     }
 
