@@ -26,6 +26,7 @@
 //! | 68 spawn failed | token | 0, errno \| stage << 16 | |
 //! | 69 exited | pid | status, exited, user µs, system µs, peak KiB | |
 
+use super::bytes::{Malformed, Reader, Writer};
 use crate::model::Run;
 use crate::sys::spawn::{Creds, Stage};
 use std::time::Duration;
@@ -108,11 +109,6 @@ pub struct Message {
     /// The rest.
     pub body: Vec<u8>,
 }
-
-/// The bytes are not what the kind says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("read a message of the keeper's link")]
-pub struct Malformed;
 
 /// Start a process; see `link::SpawnRequest`. `map` and `keep` name descriptors by their place in the message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -331,7 +327,7 @@ impl ToKeeper {
             12 => {
                 let pid = u32::try_from(request).map_err(|_big| Malformed)?;
                 let (exited, status, spawned_ms) = (body.u32()?, body.i32()?, body.u64()?);
-                let (keep, blob) = (body.tagged()?, body.bytes()?);
+                let (keep, blob) = (tagged(&mut body)?, body.bytes()?);
                 ToKeeper::Adopt { run, pid, exited: (exited == 1).then_some(status), spawned_ms, keep, blob }
             }
             _ => return Ok(None),
@@ -367,10 +363,14 @@ impl Spawn {
             argv: from.many(4, Reader::bytes)?,
             envp: from.many(4, Reader::bytes)?,
             map: from.pairs()?,
-            keep: from.tagged()?,
+            keep: tagged(from)?,
             blob: from.bytes()?,
         })
     }
+}
+
+fn tagged(from: &mut Reader<'_>) -> Result<Vec<(Tag, u32)>, Malformed> {
+    Ok(from.pairs()?.into_iter().map(|(tag, place)| (Tag::from_wire(tag), place)).collect())
 }
 
 impl ToDaemon {
@@ -447,125 +447,5 @@ impl ToDaemon {
             }
             _ => return Ok(None),
         }))
-    }
-}
-
-/// Appends to a body.
-struct Writer(Vec<u8>);
-
-impl Writer {
-    fn put(&mut self, bytes: &[u8]) -> &mut Writer {
-        self.0.extend_from_slice(bytes);
-        self
-    }
-
-    fn u8(&mut self, n: u8) -> &mut Writer {
-        self.put(&[n])
-    }
-
-    fn u16(&mut self, n: u16) -> &mut Writer {
-        self.put(&n.to_le_bytes())
-    }
-
-    fn u32(&mut self, n: u32) -> &mut Writer {
-        self.put(&n.to_le_bytes())
-    }
-
-    fn i32(&mut self, n: i32) -> &mut Writer {
-        self.put(&n.to_le_bytes())
-    }
-
-    fn u64(&mut self, n: u64) -> &mut Writer {
-        self.put(&n.to_le_bytes())
-    }
-
-    fn span(&mut self, span: Duration) -> &mut Writer {
-        self.u64(u64::try_from(span.as_micros()).unwrap_or(u64::MAX))
-    }
-
-    fn count(&mut self, n: usize) -> &mut Writer {
-        self.u32(u32::try_from(n).unwrap_or(u32::MAX))
-    }
-
-    fn bytes(&mut self, bytes: &[u8]) -> &mut Writer {
-        self.count(bytes.len()).put(bytes)
-    }
-
-    fn list(&mut self, items: &[Vec<u8>]) -> &mut Writer {
-        self.count(items.len());
-        items.iter().fold(self, |to, item| to.bytes(item))
-    }
-
-    fn pairs(&mut self, pairs: impl ExactSizeIterator<Item = (u32, u32)>) -> &mut Writer {
-        self.count(pairs.len());
-        pairs.fold(self, |to, (a, b)| to.u32(a).u32(b))
-    }
-}
-
-/// Takes from the front of a body.
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
-        let (taken, rest) = self.0.split_at_checked(len).ok_or(Malformed)?;
-        self.0 = rest;
-        Ok(taken)
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
-        let (taken, rest) = self.0.split_first_chunk().ok_or(Malformed)?;
-        self.0 = rest;
-        Ok(*taken)
-    }
-
-    fn u8(&mut self) -> Result<u8, Malformed> {
-        self.array().map(u8::from_le_bytes)
-    }
-
-    fn u16(&mut self) -> Result<u16, Malformed> {
-        self.array().map(u16::from_le_bytes)
-    }
-
-    fn u32(&mut self) -> Result<u32, Malformed> {
-        self.array().map(u32::from_le_bytes)
-    }
-
-    fn i32(&mut self) -> Result<i32, Malformed> {
-        self.array().map(i32::from_le_bytes)
-    }
-
-    fn u64(&mut self) -> Result<u64, Malformed> {
-        self.array().map(u64::from_le_bytes)
-    }
-
-    fn span(&mut self) -> Result<Duration, Malformed> {
-        self.u64().map(Duration::from_micros)
-    }
-
-    fn bytes(&mut self) -> Result<Vec<u8>, Malformed> {
-        let len = usize::try_from(self.u32()?).map_err(|_big| Malformed)?;
-        self.take(len).map(<[u8]>::to_vec)
-    }
-
-    /// A list whose items have at least `size` bytes: a count beyond what can follow is refused before it is
-    /// believed.
-    fn many<T>(
-        &mut self,
-        size: usize,
-        item: impl Fn(&mut Self) -> Result<T, Malformed>,
-    ) -> Result<Vec<T>, Malformed> {
-        let count = usize::try_from(self.u32()?).map_err(|_big| Malformed)?;
-        if count > self.0.len() / size {
-            return Err(Malformed);
-        }
-        (0..count).map(|_| item(self)).collect()
-    }
-
-    fn pairs(&mut self) -> Result<Vec<(u32, u32)>, Malformed> {
-        self.many(8, |from| Ok((from.u32()?, from.u32()?)))
-    }
-
-    fn tagged(&mut self) -> Result<Vec<(Tag, u32)>, Malformed> {
-        Ok(self.pairs()?.into_iter().map(|(tag, place)| (Tag::from_wire(tag), place)).collect())
     }
 }

@@ -2,9 +2,10 @@
 //! one opaque record for each worker. One thread, one poll loop; it parses no config, log or Node message and
 //! decides nothing but when the daemon is started again.
 //!
-//! `message` is what is said, `datagram` how it travels, `table` what is held, `daemon` the daemon's life,
+//! `message` is what is said (in `bytes`), `datagram` how it travels, `table` what is held, `daemon` the daemon's life,
 //! `run` the loop, `enter` the way in, and `link` the daemon's end of it all.
 
+mod bytes;
 pub mod daemon;
 mod datagram;
 mod enter;

@@ -103,7 +103,7 @@ impl<S: Start> Keeper<S> {
             return;
         };
         let mut send =
-            |message: &super::message::ToDaemon, fds: &[_]| datagram::send(socket, &message.encode(), fds);
+            |message: &ToDaemon, fds: &[BorrowedFd<'_>]| datagram::send(socket, &message.encode(), fds);
         self.outlet = match self.table.tell(&mut send) {
             Ok(()) => Outlet::Clear,
             Err(Errno::AGAIN) => Outlet::Full,
