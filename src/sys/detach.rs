@@ -23,10 +23,12 @@ pub fn keeper(home: &Home, log: File, ready: OwnedFd) -> io::Result<()> {
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log);
-    // SAFETY: setsid(2) and fcntl(2) are async-signal-safe and touch no memory of the parent.
+    // SAFETY: setsid(2), fcntl(2) and close_range(2) are async-signal-safe and touch no memory of the parent.
     unsafe {
         command.pre_exec(move || {
             rustix::process::setsid()?;
+            // A lock or pipe that the client's own parent leaked must not live as long as the fleet.
+            super::fd::close_on_exec_from(3);
             let fd = std::os::fd::BorrowedFd::borrow_raw(number);
             rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::empty())?;
             Ok(())

@@ -4,7 +4,7 @@ use rustix::fs::{FlockOperation, flock};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 /// A lock; dropping it frees it.
@@ -27,6 +27,17 @@ impl Lock {
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
             Err(e) => Err(e.into()),
         }
+    }
+
+    /// Writes this process's pid into the file, for those who find it locked.
+    pub fn sign(&self) -> io::Result<()> {
+        self.0.set_len(0)?;
+        self.0.write_all_at(format!("{}\n", std::process::id()).as_bytes(), 0)
+    }
+
+    /// The pid that the last holder of `path` signed with.
+    pub fn signed_by(path: &Path) -> Option<u32> {
+        std::fs::read_to_string(path).ok()?.trim().parse().ok()
     }
 
     /// A lock that came with a descriptor from another process (same open file description).

@@ -1,8 +1,11 @@
 //! The only door to processes, file descriptors, signals and /proc; the only place for `unsafe`.
 
+pub mod child;
 pub mod clock;
 pub mod detach;
 pub mod fd;
 pub mod limits;
 pub mod lock;
 pub mod paths;
+pub mod signal;
+pub mod spawn;

@@ -1,0 +1,230 @@
+//! The daemon's life as the keeper sees it: one at a time, and when it ends, when the next one comes.
+//!
+//! ```text
+//!   Due(at) ── start ──▶ Alive ── reaped ──▶ Due(at once)       killed from outside, or left on purpose after READY
+//!      ▲                                └──▶ Due(50 ms << n)    crashed, or ended before READY
+//!      └─ could not be started           └─▶ Over               shut down, or the first one failed
+//! ```
+//! A SIGKILL is harmless here and never counts as a crash: whoever kills daemons all day must not make pipes
+//! fill while we wait.
+
+use super::datagram;
+use crate::model::Exit;
+use crate::sys::child;
+use crate::sys::spawn::{SpawnError, Spawned};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// How a daemon is made.
+pub trait Start {
+    /// Runs `program` as a child of this process. `socket` is its end of the link, `ready` the pipe on which
+    /// somebody waits to hear that it serves, or why not.
+    fn start(
+        &mut self,
+        program: BorrowedFd<'_>,
+        socket: BorrowedFd<'_>,
+        ready: Option<BorrowedFd<'_>>,
+    ) -> Result<Spawned, SpawnError>;
+}
+
+/// The daemon, present or to come.
+#[derive(Debug)]
+pub(super) struct Daemon<S> {
+    starter: S,
+    /// The file that has served, and the one to try instead.
+    program: OwnedFd,
+    upgrade: Option<OwnedFd>,
+    state: State,
+    /// Until a daemon has said READY for the first time.
+    ready: Option<OwnedFd>,
+    ever_ready: bool,
+    starts: u64,
+    pace: Pace,
+}
+
+#[derive(Debug)]
+enum State {
+    Due { at_ms: u64 },
+    Alive(Alive),
+    Over,
+}
+
+#[derive(Debug)]
+struct Alive {
+    process: Spawned,
+    /// `None` once it is closed at the other end.
+    socket: Option<OwnedFd>,
+    ready: bool,
+}
+
+impl<S: Start> Daemon<S> {
+    pub(super) fn new(starter: S, program: OwnedFd, ready: Option<OwnedFd>) -> Daemon<S> {
+        let state = State::Due { at_ms: 0 };
+        Daemon {
+            starter,
+            program,
+            upgrade: None,
+            state,
+            ready,
+            ever_ready: false,
+            starts: 0,
+            pace: Pace::default(),
+        }
+    }
+
+    /// When it must be started, if that is the next thing.
+    pub(super) fn due_ms(&self) -> Option<u64> {
+        match &self.state {
+            State::Due { at_ms } => Some(*at_ms),
+            State::Alive(_) | State::Over => None,
+        }
+    }
+
+    /// Our end of the link to the one that lives.
+    pub(super) fn socket(&self) -> Option<BorrowedFd<'_>> {
+        self.alive()?.socket.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Pid of the one that lives.
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.alive().map(|alive| alive.process.pid)
+    }
+
+    fn alive(&self) -> Option<&Alive> {
+        match &self.state {
+            State::Alive(alive) => Some(alive),
+            State::Due { .. } | State::Over => None,
+        }
+    }
+
+    /// Starts it on a new link. Returns how many daemons were before it, or `None` if it could not be started and is
+    /// due again. Fails if it is the first and nothing is lost by giving up.
+    pub(super) fn start(&mut self, now_ms: u64, holds_any: bool) -> io::Result<Option<u64>> {
+        match self.attempt() {
+            Ok(alive) => {
+                self.state = State::Alive(alive);
+                self.starts += 1;
+                Ok(Some(self.starts - 1))
+            }
+            Err(error) => self.failed(now_ms, holds_any, &error.to_string()).map(|()| None),
+        }
+    }
+
+    fn attempt(&mut self) -> io::Result<Alive> {
+        let (ours, theirs) = datagram::pair()?;
+        let program = self.upgrade.as_ref().unwrap_or(&self.program).as_fd();
+        let ready = self.ready.as_ref().map(AsFd::as_fd);
+        let process = self.starter.start(program, theirs.as_fd(), ready).map_err(io::Error::other)?;
+        Ok(Alive { process, socket: Some(ours), ready: false })
+    }
+
+    /// It serves: what it runs is good, and whoever waited knows.
+    pub(super) fn is_ready(&mut self) {
+        if let State::Alive(alive) = &mut self.state {
+            alive.ready = true;
+            self.ever_ready = true;
+            self.ready = None;
+            self.pace.fails = 0;
+            if let Some(good) = self.upgrade.take() {
+                self.program = good;
+            }
+        }
+    }
+
+    /// The next start runs this file; if that fails three times, the old one again.
+    pub(super) fn upgrade(&mut self, program: OwnedFd) {
+        self.upgrade = Some(program);
+    }
+
+    /// Its end of the link is closed. If it is not just dying, it can be of no more use: it never gets another.
+    pub(super) fn hung_up(&mut self) {
+        if let State::Alive(alive) = &mut self.state {
+            alive.socket = None;
+            // It is our child and not reaped: the signal cannot reach anybody else, at worst a zombie.
+            let _ending = child::send(&alive.process.pidfd, libc::SIGKILL);
+        }
+    }
+
+    /// It is reaped, and its link read to the end. Fails as `start` does.
+    pub(super) fn ended(&mut self, status: i32, now_ms: u64, holds_any: bool) -> io::Result<()> {
+        let exit = Exit::from_wait_status(status);
+        let ready = self.alive().is_some_and(|alive| alive.ready);
+        if exit == Exit::Signal(libc::SIGKILL) || (ready && exit.is_success()) {
+            self.state = State::Due { at_ms: now_ms + self.pace.at_once(now_ms) };
+            return Ok(());
+        }
+        self.failed(now_ms, holds_any, &format!("it ended before it served ({exit})"))
+    }
+
+    /// It shall not be started again.
+    pub(super) fn is_over(&mut self) {
+        self.state = State::Over;
+    }
+
+    fn failed(&mut self, now_ms: u64, holds_any: bool, reason: &str) -> io::Result<()> {
+        if !self.ever_ready && !holds_any {
+            self.state = State::Over;
+            tell(self.ready.take(), reason);
+            return Err(io::Error::other(reason));
+        }
+        self.state = State::Due { at_ms: now_ms + self.pace.after_failure() };
+        if self.pace.fails >= 3 {
+            self.upgrade = None;
+        }
+        Ok(())
+    }
+}
+
+/// Says why there will be no daemon to whoever waits for one. A daemon that has said it itself is heard first.
+pub(super) fn tell(ready: Option<OwnedFd>, reason: &str) {
+    if let Some(pipe) = ready {
+        // Nobody may be left to hear it.
+        let _unheard = std::fs::File::from(pipe).write_all(format!("{reason}\n").as_bytes());
+    }
+}
+
+/// When the next daemon may start.
+#[derive(Debug, Default)]
+struct Pace {
+    fails: u32,
+    since_ms: u64,
+    starts: u32,
+}
+
+impl Pace {
+    /// After an end that is no failure: now, but after 100 within a second rest for 100 ms.
+    fn at_once(&mut self, now_ms: u64) -> u64 {
+        if now_ms.saturating_sub(self.since_ms) >= 1000 {
+            (self.since_ms, self.starts) = (now_ms, 0);
+        }
+        self.starts += 1;
+        if self.starts > 100 { 100 } else { 0 }
+    }
+
+    /// 50 ms, doubled with each failure in a row, up to 6.4 s.
+    fn after_failure(&mut self) -> u64 {
+        let delay = 50 << self.fails.min(7);
+        self.fails = self.fails.saturating_add(1);
+        delay
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_in_a_row_wait_longer_and_longer() {
+        let mut pace = Pace::default();
+        let waits: Vec<u64> = (0..9).map(|_| pace.after_failure()).collect();
+        assert_eq!(waits, [50, 100, 200, 400, 800, 1600, 3200, 6400, 6400]);
+    }
+
+    #[test]
+    fn a_hundred_kills_a_second_cost_nothing_and_more_a_pause() {
+        let mut pace = Pace::default();
+        assert!((0..100).all(|n| pace.at_once(5000 + n) == 0));
+        assert_eq!(pace.at_once(5500), 100);
+        assert_eq!(pace.at_once(6000), 0);
+    }
+}

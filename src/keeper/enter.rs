@@ -1,0 +1,134 @@
+//! The way into `pmon keeper`: one a home, out of reach of terminals and of the memory killer, and how it starts
+//! `pmon daemon`.
+
+use super::daemon::{Start, tell};
+use super::message::Tag;
+use super::run::Keeper;
+use crate::sys::fd;
+use crate::sys::lock::Lock;
+use crate::sys::paths::Home;
+use crate::sys::signal;
+use crate::sys::spawn::{self, Baseline, Program, SpawnError, Spawned};
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+
+/// Our own descriptors are above this, out of the way of the numbers that children get theirs at.
+const OWN_FDS: RawFd = 64;
+
+/// The body of `pmon keeper`: takes the home's lock and keeps the fleet until the daemon says that it is over.
+///
+/// Every signal is blocked, SIGTERM too: the keeper ends when its work does, by `pmon kill`, or by SIGKILL.
+/// What goes wrong before a daemon serves is also written to the pipe `ready_fd`, as what completes "failed to start the
+/// daemon: …".
+pub fn enter(home: &Home, ready_fd: Option<RawFd>) -> io::Result<()> {
+    fd::close_on_exec_from(3);
+    let ready = ready_fd.map(|number| fd::raise(fd::inherit(number)?, OWN_FDS)).transpose()?;
+    // A copy: the keeper gives its own to the daemon and closes it.
+    let (lock, keeper) = match prepare(home, ready.as_ref().map(OwnedFd::try_clone).transpose()?) {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            tell(ready, &error.to_string());
+            return Err(error);
+        }
+    };
+    drop(ready);
+    let ended = keeper.run();
+    drop(lock);
+    ended
+}
+
+fn prepare(home: &Home, ready: Option<OwnedFd>) -> io::Result<(Lock, Keeper<Pmon>)> {
+    let failed = |verb: &str, error: io::Error| io::Error::new(error.kind(), format!("{verb}: {error}"));
+    let lock = lock(home)?;
+    let baseline = settle().map_err(|e| failed("set up the keeper's process", e))?;
+    let program = rustix::fs::open("/proc/self/exe", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+        .map_err(io::Error::from)
+        .and_then(|program| fd::raise(program, OWN_FDS))
+        .map_err(|e| failed("open the program `/proc/self/exe`", e))?;
+    let mut keeper = Keeper::new(Pmon::new(home, baseline), program, ready, baseline)?;
+    keeper.hold(Tag::new(Tag::LOCK, 0), fd::raise(lock.as_fd().try_clone_to_owned()?, OWN_FDS)?);
+    Ok((lock, keeper))
+}
+
+fn lock(home: &Home) -> io::Result<Lock> {
+    let path = home.keeper_lock();
+    let failed = |why: String| io::Error::other(format!("take the lock `{}`: {why}", path.display()));
+    match Lock::attempt(&path) {
+        Ok(Some(lock)) => {
+            lock.sign().map_err(|e| failed(e.to_string()))?;
+            Ok(lock)
+        }
+        Ok(None) => {
+            let pid = Lock::signed_by(&path).map_or_else(|| "unknown".to_owned(), |pid| pid.to_string());
+            Err(failed(format!("another keeper (pid {pid}) holds it")))
+        }
+        Err(error) => Err(failed(error.to_string())),
+    }
+}
+
+/// Makes this process fit to be a keeper: no signal reaches it, orphans come to it, it may open many files, and the
+/// memory killer looks elsewhere. Returns what its children must have undone.
+pub fn settle() -> io::Result<Baseline> {
+    signal::block_all()?;
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    rustix::thread::set_name(c"pm-keeper")?;
+    let files = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: files.maximum, maximum: files.maximum })?;
+    // Only with privilege; and a service manager may have set it already.
+    let _unprivileged = std::fs::write(OOM_SCORE, "-900");
+    let reset_oom = std::fs::read_to_string(OOM_SCORE).is_ok_and(|score| score.starts_with('-'));
+    Ok(Baseline { files: Some(files), reset_oom })
+}
+
+const OOM_SCORE: &str = "/proc/self/oom_score_adj";
+
+/// Starts `pmon daemon`.
+#[derive(Debug)]
+struct Pmon {
+    envp: Vec<CString>,
+    baseline: Baseline,
+}
+
+impl Pmon {
+    /// The daemon gets our environment and the home, and keeps our high limit of open files.
+    fn new(home: &Home, baseline: Baseline) -> Pmon {
+        let inherited = std::env::vars_os().filter(|(name, _)| name != "PMON_HOME");
+        let all = inherited.chain([("PMON_HOME".into(), home.root().into())]);
+        let join = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok()
+        };
+        Pmon { envp: all.filter_map(join).collect(), baseline: Baseline { files: None, ..baseline } }
+    }
+}
+
+impl Start for Pmon {
+    fn start(
+        &mut self,
+        program: BorrowedFd<'_>,
+        socket: BorrowedFd<'_>,
+        ready: Option<BorrowedFd<'_>>,
+    ) -> Result<Spawned, SpawnError> {
+        let mut argv = vec![c"pmon daemon".to_owned(), c"daemon".to_owned()];
+        let mut map = vec![(3, socket)];
+        if let Some(pipe) = ready {
+            argv.extend([c"--ready-fd".to_owned(), c"4".to_owned()]);
+            map.push((4, pipe));
+        }
+        // By descriptor: it is the same program also after somebody has replaced the file.
+        let file = CString::new(format!("/proc/self/fd/{}", program.as_raw_fd())).unwrap_or_default();
+        spawn::spawn(&Program {
+            file: &file,
+            argv: &argv,
+            envp: &self.envp,
+            cwd: c"/",
+            creds: None,
+            listen_pid: false,
+            map: &map,
+            baseline: self.baseline,
+        })
+    }
+}

@@ -1,0 +1,342 @@
+//! The daemon's end of the link: orders to the keeper, and what it tells. Senders may wait a moment for room, the
+//! keeper always drains; receiving never waits.
+
+use super::datagram::{self, BUFFER, Received};
+use super::message::{Message, ProcessState, Spawn, Spent, Tag, ToDaemon, ToKeeper};
+use crate::model::Run;
+use crate::sys::fd;
+use crate::sys::spawn::{Creds, Stage};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::SocketType;
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The link. Clones are the same link; any thread may send.
+#[derive(Debug, Clone)]
+pub struct Link(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    socket: OwnedFd,
+    buffer: Mutex<Vec<u8>>,
+}
+
+/// A process to start. At most 250 descriptors, counting one that is mapped and kept once.
+#[derive(Debug, Clone, Copy)]
+pub struct SpawnRequest<'a> {
+    /// Entry and generation; a generation that the keeper has seen is ignored.
+    pub run: Run,
+    /// Comes back in the answer.
+    pub token: u64,
+    /// File to run; no search along PATH.
+    pub program: &'a CStr,
+    /// Arguments, the name first.
+    pub argv: &'a [CString],
+    /// The whole environment.
+    pub envp: &'a [CString],
+    /// Working directory.
+    pub cwd: &'a CStr,
+    /// Who runs it; `None`: the keeper's user.
+    pub creds: Option<&'a Creds>,
+    /// Set `LISTEN_PID` to the process's own pid.
+    pub listen_pid: bool,
+    /// Number in the process, and what it shall be there.
+    pub map: &'a [(RawFd, BorrowedFd<'a>)],
+    /// What the keeper keeps for the entry.
+    pub keep: &'a [(Tag, BorrowedFd<'a>)],
+    /// The entry's new record.
+    pub blob: &'a [u8],
+}
+
+/// What the keeper tells. A new daemon hears `Welcome`, an `Entry` for each, `End`, then news as it happens.
+#[derive(Debug)]
+pub enum FromKeeper {
+    /// The first message.
+    Welcome {
+        /// Its pid.
+        keeper_pid: u32,
+        /// How many `Entry` follow.
+        entries: u64,
+        /// Daemons it has started before this one.
+        restarts: u64,
+    },
+    /// One entry as it is.
+    Entry(Entry),
+    /// That was all.
+    End,
+    /// The process of a `SpawnRequest` runs, or did: its end may follow at once.
+    Spawned {
+        /// Which.
+        run: Run,
+        /// As given.
+        token: u64,
+        /// Its pid.
+        pid: u32,
+        /// The process itself.
+        pidfd: OwnedFd,
+    },
+    /// There is no process. The entry has the new generation, record and descriptors all the same, unless the
+    /// error is EBUSY (the last process still lives), EINVAL or EMFILE at `Stage::Clone`.
+    SpawnFailed {
+        /// Which.
+        run: Run,
+        /// As given.
+        token: u64,
+        /// errno(3).
+        errno: i32,
+        /// When.
+        stage: Stage,
+    },
+    /// A process has ended. Every new daemon hears it again, as state of the entry, until `ack` or a new spawn.
+    Exited {
+        /// Which.
+        run: Run,
+        /// Its last pid.
+        pid: u32,
+        /// Raw status of wait4(2), see `Exit::from_wait_status`.
+        status: i32,
+        /// When, on the boot clock.
+        exit_boot_ms: u64,
+        /// What it used.
+        usage: Spent,
+    },
+}
+
+/// One entry that is handed over.
+#[derive(Debug)]
+pub struct Entry {
+    /// Its number; 0 is the daemon's own.
+    pub id: u64,
+    /// Of the last process; 0 if there never was one.
+    pub generation: u64,
+    /// Of that process; 0 if there is none.
+    pub pid: u32,
+    /// What became of it.
+    pub state: EntryState,
+    /// When it was started, on the boot clock; 0 if there is none.
+    pub spawned_boot_ms: u64,
+    /// The process itself, while it runs.
+    pub pidfd: Option<OwnedFd>,
+    /// What is kept.
+    pub fds: Vec<(Tag, OwnedFd)>,
+    /// The record.
+    pub blob: Vec<u8>,
+}
+
+/// What became of an entry's process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryState {
+    /// There is none, or its end is acknowledged.
+    None,
+    /// It runs.
+    Running,
+    /// It ended, and that is not acknowledged.
+    Exited {
+        /// Raw status of wait4(2).
+        status: i32,
+        /// When, on the boot clock.
+        exit_boot_ms: u64,
+    },
+}
+
+impl Link {
+    /// The link that the keeper gave this process as descriptor 3. Once, early. Fails if there is none: somebody else has
+    /// started this daemon.
+    pub fn inherited() -> io::Result<Link> {
+        let socket = fd::inherit(3)?;
+        match rustix::net::sockopt::socket_type(&socket)? {
+            SocketType::SEQPACKET => Ok(Link::new(socket)),
+            _ => Err(io::Error::from(Errno::NOTSOCK)),
+        }
+    }
+
+    /// A link over this socket.
+    pub fn new(socket: OwnedFd) -> Link {
+        Link(Arc::new(Shared { socket, buffer: Mutex::new(vec![0; BUFFER]) }))
+    }
+
+    /// Starts a process; answered by `Spawned` or `SpawnFailed`. Also acknowledges the end of the run before it.
+    pub fn spawn(&self, request: &SpawnRequest<'_>) -> io::Result<()> {
+        let (fds, map) = places(request);
+        let keep = request.keep.iter().zip(0..).map(|((tag, _), place)| (*tag, place));
+        let text = |items: &[CString]| items.iter().map(|item| item.to_bytes().to_vec()).collect();
+        let spawn = Spawn {
+            run: request.run,
+            token: request.token,
+            creds: request.creds.cloned(),
+            listen_pid: request.listen_pid,
+            program: request.program.to_bytes().to_vec(),
+            cwd: request.cwd.to_bytes().to_vec(),
+            argv: text(request.argv),
+            envp: text(request.envp),
+            map,
+            keep: keep.collect(),
+            blob: request.blob.to_vec(),
+        };
+        self.send(&ToKeeper::Spawn(spawn), &fds)
+    }
+
+    /// Keeps a descriptor for an entry, in place of the one with this tag. Makes the entry if it is new.
+    pub fn keep(&self, entry: u64, tag: Tag, fd: BorrowedFd<'_>) -> io::Result<()> {
+        self.send(&ToKeeper::Keep { entry, tag }, &[fd])
+    }
+
+    /// Closes a kept descriptor.
+    pub fn drop_fd(&self, entry: u64, tag: Tag) -> io::Result<()> {
+        self.send(&ToKeeper::Drop { entry, tag }, &[])
+    }
+
+    /// Replaces the record of an entry. Makes the entry if it is new.
+    pub fn blob(&self, entry: u64, blob: &[u8]) -> io::Result<()> {
+        self.send(&ToKeeper::Blob { entry, blob: blob.to_vec() }, &[])
+    }
+
+    /// The end of this run is handled; no daemon needs to hear of it again.
+    pub fn ack(&self, run: Run) -> io::Result<()> {
+        self.send(&ToKeeper::Ack(run), &[])
+    }
+
+    /// Removes an entry with all that is kept for it. Ignored while its process lives, and for entry 0.
+    pub fn forget(&self, entry: u64) -> io::Result<()> {
+        self.send(&ToKeeper::Forget { entry }, &[])
+    }
+
+    /// Signals the process of a run, or its process group; does nothing if that run does not live.
+    pub fn kill(&self, run: Run, signal: i32, group: bool) -> io::Result<()> {
+        self.send(&ToKeeper::Kill { run, signal, group }, &[])
+    }
+
+    /// This daemon serves.
+    pub fn ready(&self) -> io::Result<()> {
+        self.send(&ToKeeper::Ready, &[])
+    }
+
+    /// The next daemon runs this program. End with success after it. A program that fails three times before it is ready
+    /// is given up for the one that served last.
+    pub fn upgrade_daemon(&self, program: &Path) -> io::Result<()> {
+        let path = program.as_os_str().as_encoded_bytes().to_vec();
+        self.send(&ToKeeper::UpgradeDaemon { path }, &[])
+    }
+
+    /// The keeper ends when this daemon and every process have; it starts no other daemon.
+    pub fn shutdown(&self) -> io::Result<()> {
+        self.send(&ToKeeper::Shutdown, &[])
+    }
+
+    /// The next thing the keeper tells; `None` if there is nothing now. `UnexpectedEof`: the keeper is gone.
+    /// Descriptors that did not come through (this process has too many open) are an error: the message is lost.
+    pub fn receive(&self) -> io::Result<Option<FromKeeper>> {
+        let mut buffer = self.0.buffer.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match datagram::receive(&self.0.socket, &mut buffer) {
+                Received::Message(message, fds) => {
+                    if let Some(told) = told(&message, fds)? {
+                        return Ok(Some(told));
+                    }
+                }
+                Received::Broken(Some(_)) => return Err(Errno::MFILE.into()),
+                Received::Broken(None) => return Err(io::ErrorKind::InvalidData.into()),
+                Received::Nothing => return Ok(None),
+                Received::Gone => return Err(io::ErrorKind::UnexpectedEof.into()),
+            }
+        }
+    }
+
+    fn send(&self, order: &ToKeeper, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        let message = order.encode();
+        loop {
+            match datagram::send(&self.0.socket, &message, fds) {
+                Ok(()) => return Ok(()),
+                Err(Errno::AGAIN) => self.pause(PollFlags::OUT, None)?,
+                // Too many descriptors in flight: the keeper takes them out, but no event says so.
+                Err(Errno::TOOMANYREFS | Errno::NOBUFS) => self.pause(PollFlags::empty(), Some(1_000_000))?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn pause(&self, events: PollFlags, nanoseconds: Option<i64>) -> io::Result<()> {
+        let timeout = nanoseconds.map(|tv_nsec| Timespec { tv_sec: 0, tv_nsec });
+        match poll(&mut [PollFd::new(&self.0.socket, events)], timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl AsFd for Link {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.socket.as_fd()
+    }
+}
+
+impl AsRawFd for Link {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.socket.as_raw_fd()
+    }
+}
+
+/// The descriptors of a request, the kept ones first, each mapped one that is not among them after these; and for each
+/// mapped one its place.
+fn places<'a>(request: &SpawnRequest<'a>) -> (Vec<BorrowedFd<'a>>, Vec<(u32, u32)>) {
+    let mut fds: Vec<BorrowedFd<'a>> = request.keep.iter().map(|(_, fd)| *fd).collect();
+    let mut map = Vec::new();
+    for (number, fd) in request.map {
+        let known = fds.iter().position(|other| other.as_raw_fd() == fd.as_raw_fd());
+        let place = known.unwrap_or(fds.len());
+        if known.is_none() {
+            fds.push(*fd);
+        }
+        // A negative number becomes one that no process can have: the spawn fails with its stage.
+        map.push((u32::try_from(*number).unwrap_or(u32::MAX), u32::try_from(place).unwrap_or(u32::MAX)));
+    }
+    (fds, map)
+}
+
+fn told(message: &Message, fds: Vec<OwnedFd>) -> io::Result<Option<FromKeeper>> {
+    let invalid = || io::Error::from(io::ErrorKind::InvalidData);
+    let decoded = ToDaemon::decode(message).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
+    let Some(decoded) = decoded else { return Ok(None) };
+    let mut fds = fds.into_iter();
+    Ok(Some(match decoded {
+        ToDaemon::Welcome { keeper_pid, entries, restarts } => {
+            FromKeeper::Welcome { keeper_pid, entries, restarts }
+        }
+        ToDaemon::Entry { run, pid, state, spawned_ms, has_pidfd, tags, blob } => {
+            let pidfd = if has_pidfd { Some(fds.next().ok_or_else(invalid)?) } else { None };
+            if fds.len() != tags.len() {
+                return Err(invalid());
+            }
+            FromKeeper::Entry(Entry {
+                id: run.entry,
+                generation: run.generation,
+                pid,
+                state: match state {
+                    ProcessState::None => EntryState::None,
+                    ProcessState::Running => EntryState::Running,
+                    ProcessState::Exited { status, exit_ms } => {
+                        EntryState::Exited { status, exit_boot_ms: exit_ms }
+                    }
+                },
+                spawned_boot_ms: spawned_ms,
+                pidfd,
+                fds: tags.into_iter().zip(fds).collect(),
+                blob,
+            })
+        }
+        ToDaemon::End => FromKeeper::End,
+        ToDaemon::Spawned { run, token, pid, spawned_ms: _ } => {
+            FromKeeper::Spawned { run, token, pid, pidfd: fds.next().ok_or_else(invalid)? }
+        }
+        ToDaemon::SpawnFailed { run, token, errno, stage } => {
+            FromKeeper::SpawnFailed { run, token, errno, stage }
+        }
+        ToDaemon::Exited { run, pid, status, exit_ms, usage } => {
+            FromKeeper::Exited { run, pid, status, exit_boot_ms: exit_ms, usage }
+        }
+    }))
+}
