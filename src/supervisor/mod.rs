@@ -4,8 +4,32 @@
 
 pub mod effect;
 pub mod event;
+pub mod fleet;
+pub mod oracle;
 pub mod record;
+
+mod attach;
+mod entry;
+mod life;
+mod order;
+mod reload;
+mod restart;
+mod scale;
+mod start;
+mod stop;
+mod turn;
+mod view;
+mod worker;
+
+#[cfg(test)]
+mod sequences;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod world;
 
 pub use effect::Effect;
 pub use event::{Event, Found, Ticket, TimerKey};
+pub use fleet::Fleet;
 pub use record::{Record, Role};
+pub use view::Places;

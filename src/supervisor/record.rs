@@ -44,6 +44,9 @@ pub struct Record {
     pub backoff: Duration,
     /// When the grace of a stop ends (SIGKILL is due).
     pub kill_at: Option<Stamp>,
+    /// It is to be removed from the fleet once its processes are gone (delete, scale down).
+    #[serde(default)]
+    pub leaving: bool,
 }
 
 /// What an entry is to its worker.

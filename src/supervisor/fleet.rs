@@ -1,0 +1,295 @@
+//! The fleet: all workers under one daemon, and the one door to them, [`Fleet::handle`]. Here events
+//! and orders find their workers; what they do there is next door.
+
+use super::effect::Effect;
+use super::entry::{Entry, Phase};
+use super::event::{Event, Ticket};
+use super::oracle;
+use super::order::{Pending, Wait};
+use super::start::merged;
+use super::turn::Turn;
+use super::view::Places;
+use super::worker::Worker;
+use crate::model::change::What;
+use crate::model::order::{Deed, Outcome, Refusal, Saved, Update};
+use crate::model::select::{Candidate, SelectError, Selector};
+use crate::model::snapshot::WorkerView;
+use crate::model::usage::Usage;
+use crate::model::{App, Now, Order, Reason, Run, WorkerId};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// All workers, and the orders about them that are not answered yet.
+#[derive(Debug)]
+pub struct Fleet {
+    /// By id.
+    pub(super) workers: BTreeMap<WorkerId, Worker>,
+    /// Whose an entry is.
+    pub(super) owners: HashMap<u64, WorkerId>,
+    /// Workers whose reload waits for its turn.
+    pub(super) rolling: BTreeSet<WorkerId>,
+    /// Orders that are not answered yet, in the order they came.
+    pub(super) pending: Vec<Pending>,
+    /// The next worker's id.
+    pub(super) next_id: u32,
+    /// The next entry.
+    pub(super) next_entry: u64,
+    /// Starts so far, for `unique_id`.
+    pub(super) starts: u64,
+    ending: bool,
+    places: Places,
+}
+
+impl Fleet {
+    /// An empty fleet. `places` are for the file names in views.
+    pub fn new(places: Places) -> Fleet {
+        Fleet {
+            workers: BTreeMap::new(),
+            owners: HashMap::new(),
+            rolling: BTreeSet::new(),
+            pending: Vec::new(),
+            next_id: 0,
+            next_entry: 1,
+            starts: 0,
+            ending: false,
+            places,
+        }
+    }
+
+    /// Handles one event at `now`; what is to be done about it is appended to `effects`. Events about
+    /// unknown or past runs, and timers of past states, change nothing.
+    pub fn handle(&mut self, event: Event, now: Now, effects: &mut Vec<Effect>) {
+        let first = effects.len();
+        let mut turn = Turn { now, effects };
+        self.take(event, &mut turn);
+        self.roll(&mut turn);
+        let workers = &self.workers;
+        self.pending.retain_mut(|pending| pending.is_open(workers, &mut turn));
+        for effect in turn.effects.iter().skip(first) {
+            if let Effect::Forget { run } = effect {
+                self.owners.remove(&run.entry);
+            }
+        }
+        debug_assert_eq!(oracle::check(self), Ok(()));
+    }
+
+    /// All workers by id. One that has not changed since the last call keeps its `Arc`.
+    pub fn views(&mut self) -> Vec<Arc<WorkerView>> {
+        self.workers.values_mut().map(|worker| worker.view(&self.places)).collect()
+    }
+
+    /// What `save` writes.
+    pub fn dump(&self) -> Vec<Saved> {
+        let saved = |worker: &Worker| {
+            let record = &worker.current.record;
+            Saved { app: App::clone(&record.app), instance: record.instance, desired: record.desired }
+        };
+        self.staying().map(saved).collect()
+    }
+
+    /// A shutdown was ordered.
+    pub fn is_ending(&self) -> bool {
+        self.ending
+    }
+
+    fn take(&mut self, event: Event, turn: &mut Turn<'_>) {
+        match event {
+            Event::Ordered { ticket, order } => self.ordered(ticket, order, turn),
+            Event::Attached { found } => self.attach(found, turn),
+            Event::Spawned { run, pid } => self.at(run, turn, |w, turn| w.spawned(run, pid, turn)),
+            Event::SpawnFailed { run, what } => {
+                self.at(run, turn, |w, turn| w.spawn_failed(run, what, turn));
+            }
+            Event::Online { run } => {
+                self.at(run, turn, |w, turn| w.reported(run, |entry| entry.online = true, turn));
+            }
+            Event::Listening { run, address } => {
+                self.at(run, turn, |w, turn| w.listening(run, address, turn));
+            }
+            Event::SaidReady { run } => self.at(run, turn, |w, turn| w.said_ready(run, turn)),
+            Event::Disconnected { run } => self.at(run, turn, |w, turn| w.disconnected(run, turn)),
+            Event::Exited { run, exit, survivors } => {
+                let at = turn.now;
+                self.at(run, turn, |w, turn| w.exited(run, exit, survivors, at, turn));
+            }
+            Event::TreeGone { run } => self.at(run, turn, |w, turn| w.tree_gone(run, turn)),
+            Event::TimerDue(key) => {
+                if self.workers.get(&key.worker).is_some_and(|worker| worker.expects(key)) {
+                    self.touch(key.worker, turn, |worker, turn| worker.due(key, turn));
+                }
+            }
+            Event::Sampled { usages } => {
+                for (run, usage) in usages {
+                    self.sampled(run, usage, turn);
+                }
+            }
+            Event::Reported { run, usage } => self.note(run, turn, |entry| entry.node = Some(usage)),
+            Event::AxmChanged { run, axm } => self.note(run, turn, |entry| entry.axm = Some(axm)),
+        }
+    }
+
+    fn ordered(&mut self, ticket: Ticket, order: Order, turn: &mut Turn<'_>) {
+        let last = matches!(order, Order::Shutdown);
+        let waits = if self.ending { Err(Refusal::ShuttingDown) } else { self.obey(order, turn) };
+        match waits {
+            Ok(waits) => self.pending.push(Pending { ticket, waits, last }),
+            Err(refusal) => {
+                turn.push(Effect::Reply { ticket, outcome: Outcome::Refused(refusal) });
+            }
+        }
+    }
+
+    /// Tells every worker what is wanted of it; the answer waits for what is returned.
+    fn obey(&mut self, order: Order, turn: &mut Turn<'_>) -> Result<Vec<Wait>, Refusal> {
+        match order {
+            Order::Start { apps, if_present } => self.start(&apps, if_present, turn),
+            Order::Stop { select } => {
+                let ids = self.select(&select)?;
+                Ok(self.tell_all(ids, turn, |worker, turn| worker.stop(turn)))
+            }
+            Order::Restart { select, update } => {
+                let ids = self.select(&select)?;
+                Ok(self.tell_all(ids, turn, |worker, turn| {
+                    worker.restart(worker.updated(&update), Reason::RestartRequested, turn)
+                }))
+            }
+            Order::Reload { select, update } => {
+                let ids = self.select(&select)?;
+                let busy = |id: &&WorkerId| self.workers.get(id).is_some_and(Worker::is_reloading);
+                if let Some(id) = ids.iter().find(busy) {
+                    return Err(Refusal::ReloadInProgress { id: *id });
+                }
+                Ok(self.tell_all(ids, turn, |worker, turn| {
+                    worker.reload(worker.updated(&update), Reason::ReloadRequested, turn)
+                }))
+            }
+            Order::Delete { select } => {
+                let ids = self.select(&select)?;
+                Ok(self.tell_all(ids, turn, |worker, turn| worker.delete(turn)))
+            }
+            Order::Scale { name, to } => self.scale(&name, to, turn),
+            Order::Reset { select } => {
+                let ids = self.select(&select)?;
+                Ok(self.tell_all(ids, turn, |worker, turn| worker.reset(turn)))
+            }
+            Order::Signal { select, signal } => {
+                let ids = self.select(&select)?;
+                Ok(self.tell_all(ids, turn, |worker, turn| worker.signal(signal, turn)))
+            }
+            Order::Resurrect { saved } => Ok(self.resurrect(saved, turn)),
+            Order::Shutdown => {
+                self.ending = true;
+                let ids = self.workers.keys().copied().collect();
+                Ok(self.tell_all(ids, turn, |worker, turn| worker.delete(turn)))
+            }
+        }
+    }
+
+    fn select(&self, selector: &Selector) -> Result<Vec<WorkerId>, SelectError> {
+        selector.resolve(self.workers.values().map(|worker| {
+            let app = &worker.current.record.app;
+            let (name, namespace) = (app.name.as_str(), app.namespace.as_str());
+            Candidate { id: worker.id, name, namespace, script: &app.program.script }
+        }))
+    }
+
+    fn tell_all(
+        &mut self,
+        ids: Vec<WorkerId>,
+        turn: &mut Turn<'_>,
+        verb: impl Fn(&mut Worker, &mut Turn<'_>) -> Deed,
+    ) -> Vec<Wait> {
+        ids.into_iter().filter_map(|id| self.tell(id, turn, &verb)).collect()
+    }
+
+    /// Tells one worker what is wanted of it.
+    pub(super) fn tell(
+        &mut self,
+        id: WorkerId,
+        turn: &mut Turn<'_>,
+        verb: impl FnOnce(&mut Worker, &mut Turn<'_>) -> Deed,
+    ) -> Option<Wait> {
+        self.touch(id, turn, |worker, turn| {
+            let deed = verb(worker, turn);
+            Wait::new(worker, deed)
+        })
+    }
+
+    /// The only way to change a worker that is in the fleet: afterwards it is removed if it is over,
+    /// and an app that nobody serves any more gives its ports up.
+    pub(super) fn touch<T>(
+        &mut self,
+        id: WorkerId,
+        turn: &mut Turn<'_>,
+        change: impl FnOnce(&mut Worker, &mut Turn<'_>) -> T,
+    ) -> Option<T> {
+        let worker = self.workers.get_mut(&id)?;
+        let was_live = worker.is_live();
+        worker.dirty = true;
+        let result = change(worker, turn);
+        if worker.queued.is_some() {
+            self.rolling.insert(id);
+        }
+        let rests = was_live && !worker.is_live();
+        let over = worker.is_over();
+        let name = worker.name().to_owned();
+        if over && let Some(worker) = self.workers.remove(&id) {
+            turn.forget(worker.current.record.run);
+            turn.publish(&worker.current.record, What::Deleted);
+        }
+        let is_served = |worker: &Worker| worker.name() == name && worker.is_live();
+        if (rests || over) && !self.workers.values().any(is_served) {
+            turn.push(Effect::CloseListeners { app: name });
+        }
+        Some(result)
+    }
+
+    /// Tells the worker of a run what happened to it; nobody, if the run is past or unknown.
+    fn at(&mut self, run: Run, turn: &mut Turn<'_>, what: impl FnOnce(&mut Worker, &mut Turn<'_>)) {
+        if let Some(id) = self.owner(run) {
+            self.touch(id, turn, what);
+        }
+    }
+
+    /// Writes something down that is only shown.
+    fn note(&mut self, run: Run, turn: &mut Turn<'_>, what: impl FnOnce(&mut Entry)) {
+        self.at(run, turn, |worker, _| {
+            if let Some((entry, _)) = worker.entry_mut(run)
+                && entry.phase == Phase::Alive
+            {
+                what(entry);
+            }
+        });
+    }
+
+    fn sampled(&mut self, run: Run, usage: Usage, turn: &mut Turn<'_>) {
+        self.at(run, turn, |worker, turn| worker.sampled(run, usage, turn));
+    }
+
+    fn owner(&self, run: Run) -> Option<WorkerId> {
+        let id = *self.owners.get(&run.entry)?;
+        self.workers.get(&id).is_some_and(|worker| worker.holds(run)).then_some(id)
+    }
+
+    /// A new entry for a worker.
+    pub(super) fn open_entry(&mut self, id: WorkerId) -> u64 {
+        let entry = self.next_entry;
+        self.next_entry += 1;
+        self.owners.insert(entry, id);
+        entry
+    }
+
+    /// Workers that are not about to be removed.
+    pub(super) fn staying(&self) -> impl Iterator<Item = &Worker> {
+        self.workers.values().filter(|worker| !worker.current.record.leaving)
+    }
+}
+
+impl Worker {
+    /// Its app with an update over it; `None` if nothing changes.
+    fn updated(&self, update: &Update) -> Option<Arc<App>> {
+        let env = update.env.as_ref()?;
+        let old = &self.current.record.app;
+        Some(Arc::new(merged(old, App::clone(old), Some(env))))
+    }
+}

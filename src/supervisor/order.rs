@@ -1,0 +1,133 @@
+//! Orders under way: what each still waits for, and its answer once that is so. An order gives
+//! every worker it is about its new desired state at once; here nothing is decided, only watched.
+//! So no order blocks another, and one that was overtaken is answered with what came of it.
+
+use super::effect::Effect;
+use super::event::Ticket;
+use super::turn::Turn;
+use super::worker::Worker;
+use crate::model::order::{Deed, Outcome, Touched};
+use crate::model::{Reason, State, WorkerId};
+use std::collections::BTreeMap;
+
+/// An order that was accepted.
+#[derive(Debug)]
+pub(super) struct Pending {
+    /// For the answer.
+    pub(super) ticket: Ticket,
+    /// What it waits for; one a worker and deed.
+    pub(super) waits: Vec<Wait>,
+    /// It is the shutdown: the end comes after its answer.
+    pub(super) last: bool,
+}
+
+/// One worker that an order is about.
+#[derive(Debug)]
+pub(super) struct Wait {
+    /// Which.
+    id: WorkerId,
+    /// Its app's name: it may be gone when the answer is given.
+    name: String,
+    /// What is being done to it.
+    deed: Deed,
+    /// When that is done.
+    until: Until,
+    /// It is.
+    done: bool,
+}
+
+/// When a deed is done. `launch` names the process it is about, by `Worker::launches`: when there was
+/// a later one, that process is over.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Until {
+    /// At once.
+    Now,
+    /// It is known whether the process is up: it left `Starting`.
+    Settled {
+        /// The awaited process.
+        launch: u64,
+    },
+    /// No process is left that could end.
+    Ended {
+        /// The ending process.
+        launch: u64,
+    },
+    /// The reload is over: `reloads` has grown if it was successful.
+    Reloaded {
+        /// The process to be replaced.
+        launch: u64,
+        /// Successful reloads before.
+        reloads: u64,
+    },
+}
+
+impl Wait {
+    /// Waits for what `deed` needs, just after the worker was told.
+    pub(super) fn new(worker: &Worker, deed: Deed) -> Wait {
+        let launch = worker.launches;
+        let until = match deed {
+            Deed::Launched | Deed::Started | Deed::Restarted => {
+                Until::Settled { launch: launch + u64::from(worker.state() == State::Stopping) }
+            }
+            Deed::Stopped | Deed::Deleted => Until::Ended { launch },
+            Deed::Reloaded => Until::Reloaded { launch, reloads: worker.reloads },
+            Deed::ReloadAbandoned | Deed::Reset | Deed::Signalled | Deed::Untouched => Until::Now,
+        };
+        Wait { id: worker.id, name: worker.name().to_owned(), deed, until, done: false }
+    }
+
+    fn look(&mut self, worker: Option<&Worker>) {
+        let Some(worker) = worker.filter(|_| !self.done) else {
+            self.done = true;
+            return;
+        };
+        let unsettled = matches!(worker.state(), State::Starting | State::Stopping);
+        self.done = match self.until {
+            Until::Now => true,
+            Until::Settled { launch } => worker.launches > launch || !unsettled,
+            Until::Ended { launch } => worker.launches > launch || worker.is_quiet(),
+            Until::Reloaded { launch, .. } => {
+                !worker.is_reloading() && (worker.launches > launch + 1 || !unsettled)
+            }
+        };
+        self.deed = match (self.until, self.deed) {
+            (Until::Reloaded { reloads, .. }, Deed::Reloaded) if self.done && worker.reloads == reloads => {
+                Deed::ReloadAbandoned
+            }
+            (Until::Ended { .. }, _) if self.done && worker.is_live() => Deed::Untouched,
+            (_, deed) => deed,
+        };
+    }
+
+    fn touched(&self, worker: Option<&Worker>) -> Touched {
+        let (state, reason) = match worker {
+            Some(worker) => (worker.state(), worker.current.record.reason.clone()),
+            None => (State::Down, Reason::StopRequested),
+        };
+        Touched { id: self.id, name: self.name.clone(), deed: self.deed, state, reason }
+    }
+}
+
+impl Pending {
+    /// Looks again; answers and returns false if everything is done.
+    pub(super) fn is_open(&mut self, workers: &BTreeMap<WorkerId, Worker>, turn: &mut Turn<'_>) -> bool {
+        for wait in self.waits.iter_mut().filter(|wait| !wait.done) {
+            wait.look(workers.get(&wait.id));
+        }
+        if self.waits.iter().any(|wait| !wait.done) {
+            return true;
+        }
+        self.waits.sort_by_key(|wait| wait.id);
+        let touched = self.waits.iter().map(|wait| wait.touched(workers.get(&wait.id))).collect();
+        turn.push(Effect::Reply { ticket: self.ticket, outcome: Outcome::Done { touched } });
+        if self.last {
+            turn.push(Effect::End);
+        }
+        false
+    }
+
+    /// Ids of the workers it still waits for.
+    pub(super) fn awaited(&self) -> impl Iterator<Item = WorkerId> {
+        self.waits.iter().filter(|wait| !wait.done).map(|wait| wait.id)
+    }
+}

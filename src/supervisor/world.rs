@@ -1,0 +1,488 @@
+//! A small operating system for tests: a keeper with records and processes, timers, and a daemon that
+//! can die between any two effects. Everything random comes from one seed.
+
+use super::effect::Effect;
+use super::event::{Event, Found, Process, Ticket, TimerKey};
+use super::fleet::Fleet;
+use super::record::{Record, Role};
+use super::view::Places;
+use crate::model::app::{App, Env, Mode, Program};
+use crate::model::order::Outcome;
+use crate::model::policy::{Limits, Logs, Readiness, Restart, Scheduling, Stop};
+use crate::model::usage::Usage;
+use crate::model::{Bytes, Desired, Exit, Order, Reason, Run, Stamp, State, WorkerId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// An app with PM2's defaults.
+pub(super) fn app(name: &str) -> App {
+    App {
+        name: name.to_owned(),
+        namespace: "default".to_owned(),
+        program: Program {
+            script: format!("/srv/{name}.js").into(),
+            interpreter: "node".to_owned(),
+            interpreter_path: Some("/usr/bin/node".into()),
+            interpreter_args: Vec::new(),
+            args: Vec::new(),
+        },
+        cwd: "/srv".into(),
+        mode: Mode::Fork,
+        instances: 1,
+        env: Env::default(),
+        instance_var: "NODE_APP_INSTANCE".to_owned(),
+        increment_var: None,
+        user: None,
+        autostart: true,
+        restart: Restart::default(),
+        stop: Stop::default(),
+        readiness: Readiness::default(),
+        limits: Limits::default(),
+        logs: Logs::default(),
+        scheduling: Scheduling::default(),
+        sockets: Vec::new(),
+        preload: true,
+        version: None,
+        node_version: None,
+        pid_file: None,
+        extra: serde_json::Map::new(),
+    }
+}
+
+/// How a process takes it when it is asked to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manners {
+    Obedient,
+    LeavesChildren,
+    Stubborn,
+    Immortal,
+}
+
+#[derive(Debug, Clone)]
+struct Held {
+    record: Record,
+    process: Process,
+    manners: Manners,
+    /// It said all it has to say.
+    introduced: bool,
+    /// Its last spawn failed.
+    failed: bool,
+    /// Children are left, and the daemon watches them.
+    children: bool,
+}
+
+/// The world round a fleet.
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) fleet: Fleet,
+    pub(super) now: Stamp,
+    keeper: BTreeMap<u64, Held>,
+    timers: Vec<(u64, TimerKey)>,
+    mail: Vec<(u64, Event)>,
+    open: BTreeSet<Ticket>,
+    pub(super) answers: Vec<Outcome>,
+    pub(super) ended: bool,
+    spawned: BTreeSet<Run>,
+    /// Restarts by worker, counted here.
+    restarts: BTreeMap<WorkerId, u32>,
+    /// The daemon dies after so many effects of its next turn.
+    dies_after: Option<usize>,
+    calm: bool,
+    next_pid: u32,
+    next_ticket: u64,
+    seed: u64,
+}
+
+impl World {
+    pub(super) fn new(seed: u64) -> World {
+        let mut world = World {
+            fleet: Fleet::new(Places::default()),
+            now: Stamp { boot_ms: 1_000_000, wall_ms: 1_700_000_000_000 },
+            keeper: BTreeMap::new(),
+            timers: Vec::new(),
+            mail: Vec::new(),
+            open: BTreeSet::new(),
+            answers: Vec::new(),
+            ended: false,
+            spawned: BTreeSet::new(),
+            restarts: BTreeMap::new(),
+            dies_after: None,
+            calm: false,
+            next_pid: 100,
+            next_ticket: 0,
+            seed,
+        };
+        world.feed(Event::Attached { found: Vec::new() });
+        world
+    }
+
+    fn dice(&mut self, sides: u64) -> u64 {
+        self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.seed >> 33) % sides
+    }
+
+    pub(super) fn order(&mut self, order: Order) {
+        if self.ended {
+            return;
+        }
+        self.next_ticket += 1;
+        let ticket = Ticket(self.next_ticket);
+        self.open.insert(ticket);
+        self.feed(Event::Ordered { ticket, order });
+    }
+
+    /// One turn of the daemon, and its effects in the shell's order; it may die among them.
+    pub(super) fn feed(&mut self, event: Event) {
+        if self.ended {
+            return;
+        }
+        let exited = match &event {
+            Event::Exited { run, .. } => Some(*run),
+            _ => None,
+        };
+        let mut effects = Vec::new();
+        self.fleet.handle(event, self.now, &mut effects);
+        effects.sort_by_key(|effect| match effect {
+            Effect::Keep(_) => 0,
+            Effect::Publish(_) => 1,
+            Effect::Reply { .. } => 3,
+            Effect::End => 4,
+            _ => 2,
+        });
+        let dies_after = self.dies_after.take().map(|after| after % (effects.len() + 1));
+        for (n, effect) in effects.into_iter().enumerate() {
+            if dies_after == Some(n) {
+                break;
+            }
+            self.carry_out(effect);
+        }
+        if dies_after.is_some() {
+            self.kill_daemon();
+        } else if let Some(run) = exited
+            && let Some(held) = self.keeper.get_mut(&run.entry)
+            && matches!(held.process, Process::Ended { run: ended, .. } if ended == run)
+        {
+            held.process = Process::None;
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Keep(record) => self.keep(record),
+            Effect::Forget { run } => {
+                let held = self.keeper.remove(&run.entry).expect("only what is held is forgotten");
+                assert!(!matches!(held.process, Process::Alive { .. }), "{run} is forgotten alive");
+            }
+            Effect::Spawn(record) => self.spawn(record),
+            Effect::Signal { run, signal, tree: _ } => self.signal(run, signal),
+            Effect::SayShutdown { run } => self.signal(run, 2),
+            Effect::Drain { run, .. } => {
+                if self.keeper.get(&run.entry).is_some_and(|held| held.manners == Manners::Obedient) {
+                    self.mail.push((run.entry, Event::Disconnected { run }));
+                }
+            }
+            Effect::CloseListeners { app } => {
+                let served = |held: &Held| {
+                    held.record.app.name == app && matches!(held.process, Process::Alive { .. })
+                };
+                assert!(!self.keeper.values().any(served), "{app} loses its ports while it serves");
+            }
+            Effect::Timer { key, after } => {
+                let due = self.now.after(after).boot_ms;
+                self.timers.push((due, key));
+            }
+            Effect::Publish(_) => {}
+            Effect::Reply { ticket, outcome } => {
+                assert!(self.open.remove(&ticket), "{ticket:?} is answered twice");
+                self.answers.push(outcome);
+            }
+            Effect::End => {
+                assert!(self.open.is_empty(), "the end comes before {:?} are answered", self.open);
+                self.ended = true;
+            }
+        }
+    }
+
+    fn keep(&mut self, record: Record) {
+        let Some(held) = self.keeper.get_mut(&record.run.entry) else {
+            let vacant = Held {
+                record,
+                process: Process::None,
+                manners: Manners::Obedient,
+                introduced: false,
+                failed: false,
+                children: false,
+            };
+            self.keeper.insert(vacant.record.run.entry, vacant);
+            return;
+        };
+        assert_eq!(held.record.run, record.run, "a record follows its process");
+        assert!(held.record.epoch <= record.epoch, "an epoch goes back");
+        if held.record.role == Role::Replacement && record.role == Role::Current {
+            *self.restarts.entry(record.worker).or_default() += 1;
+        }
+        held.record = record;
+    }
+
+    fn spawn(&mut self, record: Record) {
+        let run = record.run;
+        assert!(self.spawned.insert(run), "{run} is spawned twice");
+        let held = self.keeper.get(&run.entry);
+        if let Some(held) = held {
+            assert!(!matches!(held.process, Process::Alive { .. }), "{run} is spawned over a live one");
+            assert!(run.generation > held.record.run.generation, "{run} is no new generation");
+        }
+        let is_new = !self.restarts.contains_key(&record.worker);
+        let is_retry = held.is_some_and(|held| held.failed && held.record.state == State::Starting);
+        let restarts = self.restarts.entry(record.worker).or_default();
+        match record.role {
+            Role::Current if is_new || is_retry || record.reason == Reason::Started => {}
+            Role::Current => *restarts += 1,
+            Role::Replacement => assert_eq!(record.restarts, *restarts + 1),
+            Role::Retiring => panic!("{run} is spawned to retire"),
+        }
+        if record.role == Role::Current {
+            assert_eq!(record.restarts, *restarts, "restarts of worker {}", record.worker);
+        }
+        let failed = !self.calm && self.dice(12) == 0;
+        let process = if failed {
+            let what = "exec `/usr/bin/node`: out of luck".to_owned();
+            self.mail.push((run.entry, Event::SpawnFailed { run, what }));
+            Process::None
+        } else {
+            self.next_pid += 1;
+            self.mail.push((run.entry, Event::Spawned { run, pid: self.next_pid }));
+            Process::Alive { pid: self.next_pid, run }
+        };
+        let manners = match self.dice(20) {
+            0 if !self.calm => Manners::Immortal,
+            1..4 => Manners::Stubborn,
+            4..7 => Manners::LeavesChildren,
+            _ => Manners::Obedient,
+        };
+        let held = Held { record, process, manners, introduced: false, failed, children: false };
+        self.keeper.insert(run.entry, held);
+    }
+
+    fn signal(&mut self, run: Run, signal: i32) {
+        let Some(held) = self.keeper.get_mut(&run.entry) else { return };
+        if held.children && signal == 9 {
+            held.children = false;
+            self.mail.push((run.entry, Event::TreeGone { run }));
+        }
+        let manners = held.manners;
+        match (signal, manners) {
+            (9, Manners::Immortal) => {}
+            (9, _) => self.end(run, Exit::Signal(9), false),
+            (2 | 15, Manners::Obedient) => self.end(run, Exit::Code(0), false),
+            (2 | 15, Manners::LeavesChildren) => self.end(run, Exit::Signal(signal), true),
+            _ => {}
+        }
+    }
+
+    /// The process ends, if it lives.
+    fn end(&mut self, run: Run, exit: Exit, survivors: bool) {
+        let at = self.now;
+        let Some(held) = self.keeper.get_mut(&run.entry) else { return };
+        let Process::Alive { pid, run: alive } = held.process else { return };
+        if alive == run {
+            held.process = Process::Ended { run, pid, exit, at };
+            held.children = survivors;
+            self.mail.push((run.entry, Event::Exited { run, exit, survivors }));
+        }
+    }
+
+    fn live(&self) -> Vec<Run> {
+        let runs = self.keeper.values().filter_map(|held| match held.process {
+            Process::Alive { run, .. } => Some(run),
+            Process::None | Process::Ended { .. } => None,
+        });
+        runs.collect()
+    }
+
+    /// Some process ends by itself.
+    pub(super) fn crash(&mut self, which: usize, exit: Exit) {
+        let live = self.live();
+        if let Some(run) = live.get(which % live.len().max(1)) {
+            self.end(*run, exit, which.is_multiple_of(5));
+        }
+    }
+
+    /// Some process says something; not always what it should.
+    pub(super) fn say(&mut self, which: usize, what: usize) {
+        let live = self.live();
+        if let Some(run) = live.get(which % live.len().max(1)).copied() {
+            let event = match what % 5 {
+                0 | 1 => Event::Online { run },
+                2 => Event::Listening { run, address: ":::3000".to_owned() },
+                3 => Event::SaidReady { run },
+                _ => Event::Disconnected { run },
+            };
+            self.mail.push((run.entry, event));
+        }
+    }
+
+    /// Some process uses much memory.
+    pub(super) fn swell(&mut self, which: usize) {
+        let live = self.live();
+        if let Some(run) = live.get(which % live.len().max(1)) {
+            let usage = Usage { memory: Bytes(1 << 30), ..Usage::default() };
+            self.feed(Event::Sampled { usages: vec![(*run, usage)] });
+        }
+    }
+
+    /// Delivers the oldest news of some entry.
+    pub(super) fn deliver(&mut self, which: usize) {
+        if self.mail.is_empty() {
+            return;
+        }
+        let (entry, _) = self.mail[which % self.mail.len()];
+        let first = self.mail.iter().position(|(other, _)| *other == entry).expect("it is there");
+        let (_, event) = self.mail.remove(first);
+        self.feed(event);
+    }
+
+    /// Something that cannot happen, happens.
+    pub(super) fn absurd(&mut self, entry: u64, generation: u64, what: usize) {
+        let run = Run { entry, generation };
+        let known = self.keeper.get(&entry).is_some_and(|held| held.record.run == run);
+        if known {
+            return;
+        }
+        self.feed(match what % 6 {
+            0 => Event::Spawned { run, pid: 1 },
+            1 => Event::SpawnFailed { run, what: "try".to_owned() },
+            2 => Event::Exited { run, exit: Exit::Code(1), survivors: false },
+            3 => Event::TreeGone { run },
+            4 => Event::Online { run },
+            _ => Event::SaidReady { run },
+        });
+    }
+
+    pub(super) fn advance(&mut self, ms: u64) {
+        let until = self.now.boot_ms + ms;
+        while let Some(n) = self.next_timer().filter(|n| self.timers[*n].0 <= until) {
+            self.fire(n);
+        }
+        self.pass(until);
+    }
+
+    fn next_timer(&self) -> Option<usize> {
+        (0..self.timers.len()).min_by_key(|n| self.timers[*n].0)
+    }
+
+    fn fire(&mut self, n: usize) {
+        let (due, key) = self.timers.remove(n);
+        self.pass(due);
+        self.feed(Event::TimerDue(key));
+    }
+
+    fn pass(&mut self, until: u64) {
+        let ms = until.saturating_sub(self.now.boot_ms);
+        self.now = self.now.after(std::time::Duration::from_millis(ms));
+    }
+
+    pub(super) fn die_soon(&mut self, after: usize) {
+        self.dies_after = Some(after);
+    }
+
+    /// The daemon is gone and the keeper starts another.
+    pub(super) fn kill_daemon(&mut self) {
+        if self.ended {
+            return;
+        }
+        self.mail.clear();
+        self.timers.clear();
+        self.open.clear();
+        self.fleet = Fleet::new(Places::default());
+        let found = |held: &Held| Found { record: held.record.clone(), process: held.process };
+        let found: Vec<Found> = self.keeper.values().map(found).collect();
+        self.keeper.values_mut().for_each(|held| held.children = false);
+        self.feed(Event::Attached { found });
+        // The shell acknowledges what the turn has handled.
+        for held in self.keeper.values_mut() {
+            if matches!(held.process, Process::Ended { .. }) {
+                held.process = Process::None;
+            }
+        }
+    }
+
+    /// Lets everything settle: processes say what they have to say, nothing crashes any more.
+    pub(super) fn settle(&mut self) {
+        self.calm = true;
+        self.dies_after = None;
+        for _ in 0..20_000 {
+            if !self.mail.is_empty() {
+                self.deliver(0);
+            } else if !self.introduce() {
+                match self.next_timer() {
+                    Some(n) => self.fire(n),
+                    None => return,
+                }
+            }
+        }
+        panic!("the world does not come to rest");
+    }
+
+    fn introduce(&mut self) -> bool {
+        let waiting = |held: &&mut Held| !held.introduced && matches!(held.process, Process::Alive { .. });
+        let Some(held) = self.keeper.values_mut().find(waiting) else { return false };
+        held.introduced = true;
+        let (run, app) = (held.record.run, &held.record.app);
+        let mut say = |event| self.mail.push((run.entry, event));
+        if app.mode == Mode::Cluster {
+            say(Event::Online { run });
+            if app.name != "silent" {
+                say(Event::Listening { run, address: ":::3000".to_owned() });
+            }
+        }
+        if app.readiness.wait_ready {
+            say(Event::SaidReady { run });
+        }
+        true
+    }
+
+    /// What must be so once the world is quiet.
+    pub(super) fn assert_quiet(&mut self) {
+        assert!(self.open.is_empty(), "orders {:?} are not answered", self.open);
+        let mut alive: BTreeSet<Run> = self.live().into_iter().collect();
+        for worker in self.fleet.workers.values() {
+            let record = &worker.current.record;
+            let id = worker.id;
+            assert_eq!(self.keeper.get(&record.run.entry).map(|h| &h.record), Some(record), "worker {id}");
+            assert_eq!(record.restarts, self.restarts.get(&id).copied().unwrap_or(0), "restarts of {id}");
+            assert!(worker.replacement.is_none() && worker.queued.is_none(), "worker {id} still reloads");
+            let lives = alive.remove(&record.run);
+            match (record.desired, record.state) {
+                (_, State::Failed) => {}
+                (Desired::Up, _) => assert!(lives && record.state.is_online(), "worker {id} is {record:?}"),
+                (Desired::Down, _) => {
+                    assert!(!lives && record.state == State::Down, "worker {id}: {record:?}")
+                }
+            }
+            for old in &worker.retiring {
+                assert_eq!(old.record.state, State::Failed, "worker {id} still retires {:?}", old.record);
+                alive.remove(&old.record.run);
+            }
+        }
+        assert!(alive.is_empty(), "{alive:?} live, but nobody knows them");
+        let held = self.keeper.len();
+        let known: usize = self.fleet.workers.values().map(|worker| worker.entries().count()).sum();
+        assert_eq!(held, known, "the keeper holds what nobody knows");
+    }
+
+    /// Ids of all workers.
+    pub(super) fn ids(&self) -> Vec<u32> {
+        self.fleet.workers.keys().map(|id| id.0).collect()
+    }
+
+    /// True if some process cannot be killed.
+    pub(super) fn has_immortals(&self) -> bool {
+        self.live().iter().any(|run| self.keeper[&run.entry].manners == Manners::Immortal)
+    }
+
+    /// A worker that was removed starts counting anew when its id is given out again.
+    pub(super) fn forget_counts(&mut self) {
+        let fleet = &self.fleet;
+        self.restarts.retain(|id, _| fleet.workers.contains_key(id));
+    }
+}
