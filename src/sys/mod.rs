@@ -4,4 +4,6 @@ pub mod clock;
 pub mod detach;
 pub mod fd;
 pub mod lock;
+pub mod page;
 pub mod paths;
+pub mod pipe;

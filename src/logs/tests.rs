@@ -1,0 +1,1 @@
+//! Real pipes, real files, real kills.
