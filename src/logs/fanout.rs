@@ -41,6 +41,12 @@ impl LogLines {
         let lines = lines::count(&bytes);
         LogLines { worker, name, stream, at_ms, bytes, lines, sequence: 0 }
     }
+
+    /// The last lines of it, no more than there are, without copying them.
+    pub fn last(&self, wanted: usize) -> LogLines {
+        let start = lines::start_of_last(&self.bytes, wanted);
+        LogLines { bytes: self.bytes.slice(start..), lines: wanted.min(self.lines), ..self.clone() }
+    }
 }
 
 /// Which workers a subscriber wants.

@@ -1,7 +1,6 @@
 //! The last lines of each worker in memory, so that a subscriber sees something at once, also when files are off.
 
 use super::fanout::LogLines;
-use super::lines;
 use std::collections::VecDeque;
 
 /// So many lines are kept of a worker (whole batches, so it may be some more).
@@ -40,18 +39,12 @@ impl Recent {
             if wanted == 0 {
                 break;
             }
-            found.push(if batch.lines <= wanted { batch.clone() } else { cut(batch, wanted) });
+            found.push(batch.last(wanted));
             wanted = wanted.saturating_sub(batch.lines);
         }
         found.reverse();
         found
     }
-}
-
-/// The last lines of a batch, without copying them.
-fn cut(batch: &LogLines, wanted: usize) -> LogLines {
-    let start = lines::start_of_last(&batch.bytes, wanted);
-    LogLines { bytes: batch.bytes.slice(start..), lines: wanted, ..batch.clone() }
 }
 
 #[cfg(test)]

@@ -1,1 +1,0 @@
-//! Real pipes, real files, real kills.
