@@ -33,7 +33,8 @@ const BUDGET: usize = 1 << 20;
 /// One stream of an entry.
 #[derive(Debug)]
 pub struct Stream {
-    token: u64,
+    /// Names it in the pump.
+    pub token: u64,
     kind: StreamKind,
     staging: OwnedFd,
     record: Record,
@@ -324,11 +325,15 @@ impl Stream {
         Ok(())
     }
 
+    /// A batch was begun and must be repeated.
+    pub fn owes(&self) -> bool {
+        self.record.published().is_some()
+    }
+
     /// While a batch is to be repeated, its files are this stream's alone.
     fn guard(&self, files: &mut Files) {
-        let owes = self.record.published().is_some();
         for path in self.sink.paths() {
-            if owes { files.reserve(path, self.token) } else { files.unreserve(path, self.token) }
+            if self.owes() { files.reserve(path, self.token) } else { files.unreserve(path, self.token) }
         }
     }
 

@@ -339,13 +339,7 @@ impl Run {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Attach { entry, source, sink, held } => self.attach(entry, source, &sink, held),
-            Command::Begin => {
-                self.begun = true;
-                self.ready.extend(self.entries.keys().flat_map(|entry| tokens(*entry)));
-                for entry in std::mem::take(&mut self.closing) {
-                    self.close(entry);
-                }
-            }
+            Command::Begin => self.begin(),
             Command::AddPipe { entry, stream, generation, pipe } => {
                 let inlet = Inlet { generation, capacity: capacity(&pipe), pipe };
                 self.add(entry, stream, inlet);
@@ -381,6 +375,20 @@ impl Run {
                 self.settling.push(reply);
             }
             Command::Stop => self.stopped = true,
+        }
+    }
+
+    /// Ends what a killed daemon had begun, then lets everything flow.
+    fn begin(&mut self) {
+        self.begun = true;
+        let streams = self.entries.values().flat_map(|entry| &entry.streams);
+        let owing: Vec<u64> = streams.filter(|stream| stream.owes()).map(|stream| stream.token).collect();
+        for token in owing {
+            self.step(token, clock::now().boot_ms);
+        }
+        self.ready.extend(self.entries.keys().flat_map(|entry| tokens(*entry)));
+        for entry in std::mem::take(&mut self.closing) {
+            self.close(entry);
         }
     }
 
