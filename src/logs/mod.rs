@@ -1,1 +1,26 @@
 //! From a worker's pipe to its file, and to subscribers.
+//!
+//! `pump` is the thread; `pipe` what it does for one stream, with `record` to survive kill -9, `format` and `date`
+//! for the looks, `file` for the files. `fanout` and `recent` serve those who watch, `tail` reads files backwards.
+//! Not here yet: rotation, compression, search, spilling to memory.
+
+mod date;
+mod error;
+pub mod fanout;
+mod file;
+mod format;
+pub mod lines;
+mod pipe;
+pub mod pump;
+mod recent;
+mod record;
+mod spec;
+pub mod tail;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::LogError;
+pub use fanout::{Delivery, Fanout, Filter, LogLines, Subscription, Workers};
+pub use pump::Pump;
+pub use spec::{Held, PumpNotice, SinkSpec, Source, held};

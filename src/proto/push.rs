@@ -8,6 +8,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
+pub use crate::model::stream::StreamKind;
+
 /// News.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "push", rename_all = "snake_case")]
@@ -58,16 +60,6 @@ pub struct LogHeader {
     /// The history's file, in the first batch of each.
     #[serde(default)]
     pub path: Option<String>,
-}
-
-/// stdout or stderr.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StreamKind {
-    /// stdout.
-    Out,
-    /// stderr.
-    Err,
 }
 
 /// Lines as they came. Every line ends with `\n`, but for one that is longer than a batch may be.

@@ -6,6 +6,8 @@ pub mod detach;
 pub mod fd;
 pub mod limits;
 pub mod lock;
+pub mod page;
 pub mod paths;
 pub mod signal;
 pub mod spawn;
+pub mod pipe;

@@ -1,0 +1,49 @@
+//! Why log bytes stay where they are.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Completes "failed to …".
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The file cannot be had.
+    #[error("open log file `{path}`")]
+    Open {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The file takes no bytes.
+    #[error("write log file `{path}`")]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Another stream has begun a batch in this file and must end it first.
+    #[error("write log file `{path}`: a batch of another stream is unfinished")]
+    Reserved {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A pipe failed: a bug, or no memory.
+    #[error("move log bytes between pipes")]
+    Pipe(#[source] io::Error),
+    /// The entry's record page cannot be mapped.
+    #[error("map the record page")]
+    Record(#[source] io::Error),
+}
+
+impl LogError {
+    /// The error and its cause in one line.
+    pub fn told(&self) -> String {
+        match std::error::Error::source(self) {
+            Some(cause) => format!("{self}: {cause}"),
+            None => self.to_string(),
+        }
+    }
+}

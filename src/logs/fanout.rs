@@ -1,0 +1,319 @@
+//! Lines to those who watch. The pump puts a batch into every queue that wants it and goes on; sessions take
+//! from their queue when they can. A full queue loses its oldest batches, and its owner is told how many lines
+//! those were. All share one copy of the bytes.
+
+use super::lines;
+use super::recent::Recent;
+use crate::model::{StreamKind, WorkerId};
+use bytes::Bytes;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+
+/// Some lines of one stream, as the worker wrote them. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLines {
+    /// Whose; `None`: the daemon's own.
+    pub worker: Option<WorkerId>,
+    /// Its app's name.
+    pub name: Arc<str>,
+    /// Which stream.
+    pub stream: StreamKind,
+    /// When they were read from the worker, Unix milliseconds.
+    pub at_ms: i64,
+    /// The lines. Each ends with `\n`, but for one longer than [`lines::LONGEST`].
+    pub bytes: Bytes,
+    /// How many.
+    pub lines: usize,
+    /// Rises over all workers: the order they were read in.
+    sequence: u64,
+}
+
+impl LogLines {
+    /// Lines to publish.
+    pub fn new(
+        worker: Option<WorkerId>,
+        name: Arc<str>,
+        stream: StreamKind,
+        at_ms: i64,
+        bytes: Bytes,
+    ) -> LogLines {
+        let lines = lines::count(&bytes);
+        LogLines { worker, name, stream, at_ms, bytes, lines, sequence: 0 }
+    }
+
+    /// The last lines of it, no more than there are, without copying them.
+    pub fn last(&self, wanted: usize) -> LogLines {
+        let start = lines::start_of_last(&self.bytes, wanted);
+        LogLines { bytes: self.bytes.slice(start..), lines: wanted.min(self.lines), ..self.clone() }
+    }
+}
+
+/// Which workers a subscriber wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Workers {
+    /// All, those that come later and the daemon itself too.
+    All,
+    /// These.
+    Only(HashSet<WorkerId>),
+}
+
+/// What a subscriber wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filter {
+    /// Whose lines.
+    pub workers: Workers,
+    /// stdout's.
+    pub out: bool,
+    /// stderr's.
+    pub err: bool,
+}
+
+impl Filter {
+    fn wants_worker(&self, worker: Option<WorkerId>) -> bool {
+        match &self.workers {
+            Workers::All => true,
+            Workers::Only(ids) => worker.is_some_and(|id| ids.contains(&id)),
+        }
+    }
+
+    fn wants(&self, batch: &LogLines) -> bool {
+        let stream = match batch.stream {
+            StreamKind::Out => self.out,
+            StreamKind::Err => self.err,
+        };
+        stream && self.wants_worker(batch.worker)
+    }
+}
+
+/// What a subscription yields.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Delivery {
+    /// Lines.
+    Lines(LogLines),
+    /// So many lines were dropped before the next ones.
+    Lagged {
+        /// Since the last one told.
+        lines: u64,
+    },
+}
+
+/// The hub. Clones are the same hub.
+#[derive(Debug, Clone, Default)]
+pub struct Fanout {
+    hub: Arc<Mutex<Hub>>,
+}
+
+#[derive(Debug, Default)]
+struct Hub {
+    recent: HashMap<Option<WorkerId>, Recent>,
+    queues: HashMap<u64, Queue>,
+    next_queue: u64,
+    next_sequence: u64,
+}
+
+#[derive(Debug)]
+struct Queue {
+    filter: Filter,
+    batches: VecDeque<LogLines>,
+    bytes: usize,
+    capacity: usize,
+    lagged: u64,
+    filled: Arc<Notify>,
+}
+
+impl Fanout {
+    /// A hub without subscribers.
+    pub fn new() -> Fanout {
+        Fanout::default()
+    }
+
+    /// Gives lines to all who want them, and keeps them for those who come later. Waits for nobody.
+    pub fn publish(&self, mut batch: LogLines) {
+        let mut hub = self.lock();
+        batch.sequence = hub.next_sequence;
+        hub.next_sequence += 1;
+        for queue in hub.queues.values_mut().filter(|queue| queue.filter.wants(&batch)) {
+            queue.push(batch.clone());
+        }
+        hub.recent.entry(batch.worker).or_default().push(batch);
+    }
+
+    /// From now on, after the last `recent` lines of each worker it wants, in the order they were read.
+    /// `capacity` is in bytes.
+    pub fn subscribe(&self, filter: Filter, recent: usize, capacity: usize) -> Subscription {
+        let filled = Arc::new(Notify::new());
+        let mut hub = self.lock();
+        let wanted = hub.recent.iter().filter(|(worker, _)| filter.wants_worker(**worker));
+        let mut past: Vec<LogLines> =
+            wanted.flat_map(|(_, lines)| lines.last(recent, |batch| filter.wants(batch))).collect();
+        past.sort_by_key(|batch| batch.sequence);
+        let mut queue = Queue {
+            filter,
+            batches: VecDeque::new(),
+            bytes: 0,
+            capacity,
+            lagged: 0,
+            filled: Arc::clone(&filled),
+        };
+        past.into_iter().for_each(|batch| queue.push(batch));
+        let id = hub.next_queue;
+        hub.next_queue += 1;
+        hub.queues.insert(id, queue);
+        Subscription { hub: Arc::clone(&self.hub), id, filled }
+    }
+
+    /// A worker is gone: its last lines with it.
+    pub fn forget(&self, worker: WorkerId) {
+        self.lock().recent.remove(&Some(worker));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Hub> {
+        self.hub.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    fn push(&mut self, batch: LogLines) {
+        self.bytes += batch.bytes.len();
+        self.batches.push_back(batch);
+        while self.bytes > self.capacity
+            && self.batches.len() > 1
+            && let Some(oldest) = self.batches.pop_front()
+        {
+            self.bytes -= oldest.bytes.len();
+            self.lagged += oldest.lines as u64;
+        }
+        self.filled.notify_one();
+    }
+
+    fn take(&mut self) -> Option<Delivery> {
+        match std::mem::take(&mut self.lagged) {
+            0 => {
+                let batch = self.batches.pop_front()?;
+                self.bytes -= batch.bytes.len();
+                Some(Delivery::Lines(batch))
+            }
+            lines => Some(Delivery::Lagged { lines }),
+        }
+    }
+}
+
+/// One subscriber's queue; dropping it ends the subscription.
+#[derive(Debug)]
+pub struct Subscription {
+    hub: Arc<Mutex<Hub>>,
+    id: u64,
+    filled: Arc<Notify>,
+}
+
+impl Subscription {
+    /// Waits for the next delivery. Dropping the future loses nothing.
+    pub async fn next(&self) -> Delivery {
+        loop {
+            let filled = self.filled.notified();
+            if let Some(delivery) = self.take() {
+                return delivery;
+            }
+            filled.await;
+        }
+    }
+
+    /// The next delivery if there is one.
+    pub fn take(&self) -> Option<Delivery> {
+        self.lock().queues.get_mut(&self.id)?.take()
+    }
+
+    /// Wants something else from now on; what is queued stays queued.
+    pub fn retarget(&self, filter: Filter) {
+        if let Some(queue) = self.lock().queues.get_mut(&self.id) {
+            queue.filter = filter;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Hub> {
+        self.hub.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.lock().queues.remove(&self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(worker: Option<u32>, stream: StreamKind, text: &'static str) -> LogLines {
+        LogLines::new(worker.map(WorkerId), "web".into(), stream, 0, Bytes::from_static(text.as_bytes()))
+    }
+
+    fn all() -> Filter {
+        Filter { workers: Workers::All, out: true, err: true }
+    }
+
+    fn drain(subscription: &Subscription) -> String {
+        let mut got = String::new();
+        while let Some(delivery) = subscription.take() {
+            match delivery {
+                Delivery::Lines(batch) => got.push_str(&String::from_utf8_lossy(&batch.bytes)),
+                Delivery::Lagged { lines } => got.push_str(&format!("-{lines}-")),
+            }
+        }
+        got
+    }
+
+    #[test]
+    fn everybody_gets_what_they_want_and_nothing_else() {
+        let fanout = Fanout::new();
+        let everything = fanout.subscribe(all(), 0, 1000);
+        let errors = fanout.subscribe(Filter { out: false, ..all() }, 0, 1000);
+        let two = Filter { workers: Workers::Only([WorkerId(2)].into()), ..all() };
+        let second = fanout.subscribe(two, 0, 1000);
+        fanout.publish(lines(Some(1), StreamKind::Out, "a\n"));
+        fanout.publish(lines(Some(2), StreamKind::Err, "b\n"));
+        fanout.publish(lines(None, StreamKind::Out, "own\n"));
+        second.retarget(Filter { workers: Workers::Only([WorkerId(1)].into()), ..all() });
+        fanout.publish(lines(Some(1), StreamKind::Out, "c\n"));
+        assert_eq!(drain(&everything), "a\nb\nown\nc\n");
+        assert_eq!(drain(&errors), "b\n");
+        assert_eq!(drain(&second), "b\nc\n");
+    }
+
+    #[test]
+    fn a_newcomer_gets_each_workers_last_lines_in_the_order_they_were_read() {
+        let fanout = Fanout::new();
+        for (worker, text) in [(1, "a\nb\n"), (2, "x\n"), (1, "c\n"), (2, "y\n"), (3, "gone\n")] {
+            fanout.publish(lines(Some(worker), StreamKind::Out, text));
+        }
+        fanout.forget(WorkerId(3));
+        let newcomer = fanout.subscribe(all(), 2, 1000);
+        fanout.publish(lines(Some(1), StreamKind::Out, "d\n"));
+        assert_eq!(drain(&newcomer), "b\nx\nc\ny\nd\n");
+    }
+
+    #[test]
+    fn who_does_not_read_loses_the_oldest_and_is_told() {
+        let fanout = Fanout::new();
+        let slow = fanout.subscribe(all(), 0, 6);
+        for text in ["1\n2\n", "3\n", "4\n", "5\n"] {
+            fanout.publish(lines(Some(1), StreamKind::Out, text));
+        }
+        assert_eq!(drain(&slow), "-2-3\n4\n5\n");
+        fanout.publish(lines(Some(1), StreamKind::Out, "longer than the queue\n"));
+        assert_eq!(drain(&slow), "longer than the queue\n");
+    }
+
+    #[tokio::test]
+    async fn a_waiting_subscriber_is_woken() {
+        let fanout = Fanout::new();
+        let subscription = fanout.subscribe(all(), 0, 1000);
+        let publisher = fanout.clone();
+        let thread = std::thread::spawn(move || publisher.publish(lines(None, StreamKind::Out, "x\n")));
+        let Delivery::Lines(batch) = subscription.next().await else { panic!("not lines") };
+        assert_eq!(&batch.bytes[..], b"x\n");
+        thread.join().unwrap();
+    }
+}

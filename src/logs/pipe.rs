@@ -1,0 +1,372 @@
+//! One stream's way from its pipes to its files, exact under SIGKILL at any instant.
+//!
+//! ```text
+//!  pipe (a generation each) ──splice──▶ staging ──tee──▶ look, render ──▶ publish record ──▶ pwrite
+//!                                          └────────────── take out ◀── commit record ◀──────┘
+//! ```
+//!
+//! The keeper holds pipes, staging and record. A byte is in a pipe, in staging, or in the files; only while a
+//! record is published may it be in staging and files at once, and the record says how to end that: staging is
+//! frozen, so the same bytes are rendered again to the same offsets. There is no other recovery than this
+//! (`repeat`), and each step begins with it.
+//!
+//! When a file accepts nothing, the batch is taken back and the bytes stay in staging, then in the pipe, then
+//! with the worker, which waits when it writes. Spilling to memory would go between pipe and staging.
+
+use super::error::LogError;
+use super::fanout::{Fanout, LogLines};
+use super::file::Files;
+use super::format::{Format, Piece};
+use super::lines::{self, Splitter};
+use super::record::{Batch, Place, Record};
+use super::spec::{SinkSpec, Source};
+use crate::model::StreamKind;
+use crate::sys::clock;
+use crate::sys::pipe::{self, Scratch, Shift};
+use bytes::Bytes;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+/// A step moves about this much, so that one stream does not keep the others waiting. More than a pipe holds.
+const BUDGET: usize = 1 << 20;
+
+/// One stream of an entry.
+#[derive(Debug)]
+pub struct Stream {
+    /// Names it in the pump.
+    pub token: u64,
+    kind: StreamKind,
+    staging: OwnedFd,
+    record: Record,
+    sink: Sink,
+    splitter: Splitter,
+    /// Oldest generation first.
+    pub inlets: Vec<Inlet>,
+    /// At their end and empty; for the pump to unregister.
+    pub closed: Vec<Inlet>,
+}
+
+/// The read end of a worker's pipe.
+#[derive(Debug)]
+pub struct Inlet {
+    /// Of the run that got the write end.
+    pub generation: u64,
+    /// The read end.
+    pub pipe: OwnedFd,
+    /// Bytes it can hold.
+    pub capacity: usize,
+}
+
+#[derive(Debug)]
+struct Sink {
+    paths: [Option<PathBuf>; 2],
+    format: Format,
+    merged: bool,
+    disabled: bool,
+}
+
+/// What all streams of a pump work with.
+#[derive(Debug)]
+pub struct Tools {
+    /// The log files.
+    pub files: Files,
+    /// For looking into staging.
+    pub scratch: Scratch,
+    /// Subscribers.
+    pub fanout: Fanout,
+    /// Room for rendered bytes.
+    pub rendered: Vec<u8>,
+}
+
+/// What a step did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Step {
+    /// A pipe was at least half full: it would be unwise to dawdle.
+    pub busy: bool,
+    /// The budget ran out before the pipes did.
+    pub more: bool,
+}
+
+/// Why bytes may be written that do not end a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pressure {
+    /// They may not: the rest of the line can still come.
+    None,
+    /// Staging takes no more.
+    Full,
+    /// The worker's end, or a pipe's.
+    Ended,
+}
+
+enum Stop {
+    Dry,
+    Full,
+    Ended(usize),
+}
+
+impl Stream {
+    /// Takes over what the keeper holds. Nothing is written yet, but files that a batch was begun in are
+    /// reserved until it has been repeated.
+    pub fn attach(
+        token: u64,
+        kind: StreamKind,
+        staging: OwnedFd,
+        record: Record,
+        spec: &SinkSpec,
+        files: &mut Files,
+    ) -> Stream {
+        let stream = Stream {
+            token,
+            kind,
+            staging,
+            record,
+            sink: Sink::of(spec, kind),
+            splitter: Splitter::default(),
+            inlets: Vec::new(),
+            closed: Vec::new(),
+        };
+        stream.sink.paths().for_each(|path| files.enlist(path));
+        stream.guard(files);
+        stream
+    }
+
+    /// Writes elsewhere or otherwise from now on.
+    pub fn set_sink(&mut self, spec: &SinkSpec, files: &mut Files) {
+        let old = std::mem::replace(&mut self.sink, Sink::of(spec, self.kind));
+        self.sink.paths().for_each(|path| files.enlist(path));
+        old.paths().for_each(|path| files.release(path, self.token));
+        self.guard(files);
+    }
+
+    /// Adds a generation's pipe; those of older ones are drained first.
+    pub fn add(&mut self, inlet: Inlet) {
+        let at = self.inlets.partition_point(|other| other.generation <= inlet.generation);
+        self.inlets.insert(at, inlet);
+    }
+
+    /// Moves what is there, from the pipes to the files and subscribers. On an error nothing is lost, and
+    /// another step may be tried at any time.
+    pub fn step(&mut self, tools: &mut Tools, source: &Source) -> Result<Step, LogError> {
+        let outcome = self.advance(tools, source);
+        if outcome.is_err() {
+            self.guard(&mut tools.files);
+        }
+        outcome
+    }
+
+    /// A last step: also writes what does not end a line, then lets go of the files. Bytes that could not be
+    /// written are lost; the error says why.
+    pub fn finish(&mut self, tools: &mut Tools, source: &Source) -> Result<(), LogError> {
+        // One step takes all that was there; who goes on writing now writes to nobody.
+        let outcome = self.step(tools, source).and_then(|_| self.flush(tools, source, Pressure::Ended));
+        self.sink.paths().for_each(|path| tools.files.release(path, self.token));
+        outcome
+    }
+
+    /// Bytes that are in staging, not in the files.
+    pub fn staged(&self) -> usize {
+        pipe::pending(&self.staging).unwrap_or(0)
+    }
+
+    fn advance(&mut self, tools: &mut Tools, source: &Source) -> Result<Step, LogError> {
+        self.repeat(tools, source)?;
+        let mut step = Step::default();
+        let mut total = 0;
+        while total < BUDGET {
+            let (moved, stop) = self.fill(&mut step).map_err(LogError::Pipe)?;
+            total += moved;
+            match stop {
+                Stop::Full => {
+                    // Once: what is left then fits again.
+                    self.batch(tools, source, Pressure::Full)?;
+                }
+                Stop::Dry => {
+                    self.flush(tools, source, Pressure::None)?;
+                    return Ok(step);
+                }
+                Stop::Ended(index) => {
+                    self.flush(tools, source, Pressure::Ended)?;
+                    self.closed.push(self.inlets.remove(index));
+                }
+            }
+        }
+        Ok(Step { busy: true, more: true })
+    }
+
+    /// Pipes → staging, until it is full, the pipes are empty, or one of them is at its end.
+    fn fill(&self, step: &mut Step) -> std::io::Result<(usize, Stop)> {
+        let mut total = 0;
+        for (index, inlet) in self.inlets.iter().enumerate() {
+            loop {
+                match pipe::shift(&inlet.pipe, &self.staging)? {
+                    Shift::Moved(bytes) => {
+                        total += bytes;
+                        step.busy |= total >= inlet.capacity / 2;
+                    }
+                    Shift::Ended => return Ok((total, Stop::Ended(index))),
+                    // Only this thread fills staging: not full now, not full at the splice.
+                    Shift::Blocked if pipe::is_full(&self.staging)? => return Ok((total, Stop::Full)),
+                    Shift::Blocked => break,
+                }
+            }
+        }
+        Ok((total, Stop::Dry))
+    }
+
+    fn flush(&mut self, tools: &mut Tools, source: &Source, pressure: Pressure) -> Result<(), LogError> {
+        while self.batch(tools, source, pressure)? {}
+        Ok(())
+    }
+
+    /// Writes one batch from staging. `false`: there is nothing that may be written.
+    fn batch(&mut self, tools: &mut Tools, source: &Source, pressure: Pressure) -> Result<bool, LogError> {
+        let shared = self.sink.is_shared(&tools.files);
+        let staged = pipe::pending(&self.staging).map_err(LogError::Pipe)?;
+        let held = look(&mut tools.scratch, &self.staging, staged)?;
+        let whole = match shared || self.sink.format.needs_whole_lines() {
+            true => lines::whole(held),
+            false => staged,
+        };
+        let taken = if whole == 0 && pressure != Pressure::None { staged } else { whole };
+        let bytes = held.get(..taken).unwrap_or_default();
+        let midline = match bytes.last() {
+            Some(last) => *last != b'\n' && !self.sink.format.needs_whole_lines(),
+            None => self.record.is_midline(),
+        };
+        let completes = pressure == Pressure::Ended && taken == staged && midline;
+        let ends_line = completes && (self.sink.format.ends_lines() || shared);
+        if taken == 0 && !ends_line {
+            if pressure == Pressure::Ended {
+                let rest = self.splitter.finish();
+                self.tell(source, clock::now().wall_ms, rest, &tools.fanout);
+            }
+            return Ok(false);
+        }
+        let mut places = [Place::default(); 2];
+        for (path, place) in self.sink.paths.iter().zip(&mut places) {
+            if let Some(path) = path {
+                *place = tools.files.place(path, self.token)?;
+            }
+        }
+        let at_ms = clock::now().wall_ms;
+        let leaves_midline = midline && !ends_line;
+        let batch = Batch { taken, staged, at_ms, leaves_midline, ends_line, places };
+        self.record.publish(&batch);
+        self.carry_out(&batch, bytes, &mut tools.files, &tools.fanout, &mut tools.rendered, source)?;
+        Ok(true)
+    }
+
+    /// Ends the batch whose record is still published: by a daemon that was killed, or because it failed and
+    /// could not be taken back.
+    fn repeat(&mut self, tools: &mut Tools, source: &Source) -> Result<(), LogError> {
+        let Some(recorded) = self.record.published() else { return Ok(()) };
+        let left = pipe::pending(&self.staging).map_err(LogError::Pipe)?;
+        let gone = recorded.staged.saturating_sub(left);
+        if gone > 0 {
+            // It was written, for nothing is taken out before. The rest of it follows.
+            pipe::discard(&self.staging, recorded.taken.saturating_sub(gone)).map_err(LogError::Pipe)?;
+            self.record.commit();
+        } else {
+            let mut batch = recorded;
+            for (path, place) in self.sink.paths.iter().zip(&mut batch.places) {
+                *place = match path {
+                    Some(path) => tools.files.place_again(path, self.token, *place)?,
+                    None => Place::default(),
+                };
+            }
+            if batch != recorded {
+                // A record is not rewritten while it counts.
+                self.record.withdraw();
+                self.record.publish(&batch);
+            }
+            let bytes = look(&mut tools.scratch, &self.staging, batch.taken)?;
+            self.carry_out(&batch, bytes, &mut tools.files, &tools.fanout, &mut tools.rendered, source)?;
+        }
+        self.guard(&mut tools.files);
+        Ok(())
+    }
+
+    /// The deed of a published batch: files, staging, record, subscribers.
+    fn carry_out(
+        &mut self,
+        batch: &Batch,
+        bytes: &[u8],
+        files: &mut Files,
+        fanout: &Fanout,
+        rendered: &mut Vec<u8>,
+        source: &Source,
+    ) -> Result<(), LogError> {
+        let piece = Piece {
+            bytes,
+            at_ms: batch.at_ms,
+            midline: self.record.is_midline(),
+            ends_line: batch.ends_line,
+            source,
+            stream: self.kind,
+        };
+        let rendered = self.sink.format.render(&piece, rendered);
+        let targets =
+            || self.sink.paths.iter().zip(batch.places).filter_map(|(p, place)| Some((p.as_ref()?, place)));
+        let written = targets().try_for_each(|(path, place)| files.write(path, place, rendered));
+        if let Err(error) = written {
+            let kept =
+                targets().filter(|(path, place)| !files.take_back(path, *place, rendered.len())).count();
+            if kept == 0 {
+                self.record.withdraw();
+            }
+            return Err(error);
+        }
+        pipe::discard(&self.staging, batch.taken).map_err(LogError::Pipe)?;
+        self.record.commit();
+        if !self.sink.disabled {
+            let lines = self.splitter.push(bytes);
+            self.tell(source, batch.at_ms, lines, fanout);
+        }
+        Ok(())
+    }
+
+    /// A batch was begun and must be repeated.
+    pub fn owes(&self) -> bool {
+        self.record.published().is_some()
+    }
+
+    /// While a batch is to be repeated, its files are this stream's alone.
+    fn guard(&self, files: &mut Files) {
+        for path in self.sink.paths() {
+            if self.owes() { files.reserve(path, self.token) } else { files.unreserve(path, self.token) }
+        }
+    }
+
+    fn tell(&self, source: &Source, at_ms: i64, lines: Option<Bytes>, fanout: &Fanout) {
+        if let Some(bytes) = lines {
+            fanout.publish(LogLines::new(Some(source.worker), source.name.clone(), self.kind, at_ms, bytes));
+        }
+    }
+}
+
+impl Sink {
+    fn of(spec: &SinkSpec, stream: StreamKind) -> Sink {
+        Sink {
+            paths: spec.paths(stream).map(|path| path.map(PathBuf::from)),
+            format: Format::of(spec),
+            merged: spec.merged,
+            disabled: spec.disabled,
+        }
+    }
+
+    fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+        self.paths.iter().flatten()
+    }
+
+    /// Other streams write to one of the files: lines must stay whole.
+    fn is_shared(&self, files: &Files) -> bool {
+        self.paths().any(|path| self.merged || files.is_shared(path))
+    }
+}
+
+fn look<'a>(scratch: &'a mut Scratch, staging: &OwnedFd, count: usize) -> Result<&'a [u8], LogError> {
+    if count == 0 {
+        return Ok(&[]);
+    }
+    scratch.peek(staging, count).map_err(LogError::Pipe)
+}

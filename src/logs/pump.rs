@@ -1,0 +1,478 @@
+//! The pump: one thread that drives all streams. It waits for pipes and commands, never for a subscriber or the
+//! owner. (A disk that hangs hangs it; then workers go on until their pipes are full.)
+//!
+//! After a round it dawdles a little, so that a chatty stream costs one batch and not one a line, unless a pipe
+//! was found half full.
+
+use super::error::LogError;
+use super::fanout::Fanout;
+use super::file::Files;
+use super::pipe::{Inlet, Stream, Tools};
+use super::record::Record;
+use super::spec::{Held, PumpNotice, SinkSpec, Source};
+use crate::model::StreamKind;
+use crate::sys::clock;
+use crate::sys::pipe::{Scratch, capacity};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, epoll, eventfd, poll};
+use rustix::io::Errno;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{mpsc, oneshot};
+
+/// Time to let bytes gather after a round.
+const DAWDLE_MS: u64 = 3;
+/// A stuck stream is tried again after this; later if more streams than this are stuck, as each try costs a copy.
+const RETRY_MS: u64 = 50;
+/// Latest retry.
+const RETRY_LIMIT_MS: u64 = 1000;
+/// Troubles wait in a queue of this length for an owner who does not listen.
+const OWED_NOTICES: usize = 1024;
+/// Epoll token of the command queue; streams have `entry << 1 | stream`.
+const COMMANDS: u64 = u64::MAX;
+
+/// What flushing came to, for each path the bytes freed.
+pub type Flushed = Vec<(PathBuf, io::Result<u64>)>;
+
+enum Command {
+    Attach { entry: u64, source: Source, sink: SinkSpec, held: Held },
+    Begin,
+    AddPipe { entry: u64, stream: StreamKind, generation: u64, pipe: OwnedFd },
+    SetSource { entry: u64, source: Source },
+    SetSink { entry: u64, sink: SinkSpec },
+    Close { entry: u64 },
+    Flush { paths: Vec<PathBuf>, reply: oneshot::Sender<Flushed> },
+    Reopen,
+    Settle { reply: oneshot::Sender<()> },
+    Stop,
+}
+
+/// Commands on their way. Not bounded by a number, as the owner must not wait for a hanging disk: what grows
+/// with the number of workers carries descriptors, of which there are not too many.
+struct Queue {
+    commands: Mutex<VecDeque<Command>>,
+    wake: OwnedFd,
+}
+
+impl Queue {
+    fn push(&self, command: Command) {
+        self.commands.lock().unwrap_or_else(PoisonError::into_inner).push_back(command);
+        if let Err(error) = rustix::io::write(&self.wake, &1u64.to_ne_bytes()) {
+            // EAGAIN: the counter is at its limit, so the pump is being woken anyway.
+            tracing::debug!(%error, "failed to wake the log pump once more");
+        }
+    }
+
+    fn take(&self) -> VecDeque<Command> {
+        match rustix::io::read(&self.wake, &mut [0; 8]) {
+            Ok(_) | Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(error) => tracing::warn!(%error, "failed to read the log pump's eventfd"),
+        }
+        std::mem::take(&mut self.commands.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A handle to the pump. The thread ends when the last one is dropped; what is held by the keeper then stays there.
+#[derive(Clone)]
+pub struct Pump {
+    owner: Arc<Owner>,
+}
+
+struct Owner {
+    queue: Arc<Queue>,
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.queue.push(Command::Stop);
+    }
+}
+
+impl std::fmt::Debug for Pump {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pump").finish_non_exhaustive()
+    }
+}
+
+impl Pump {
+    /// Starts the thread. It moves nothing before [`Pump::begin`]. If `notices` ends, the pump is dead.
+    pub fn start(fanout: Fanout, notices: mpsc::Sender<PumpNotice>) -> io::Result<Pump> {
+        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let queue = Arc::new(Queue { commands: Mutex::default(), wake });
+        let run = Run::new(Arc::clone(&queue), fanout, notices)?;
+        std::thread::Builder::new().name("pm-pump".into()).spawn(move || run.run())?;
+        Ok(Pump { owner: Arc::new(Owner { queue }) })
+    }
+
+    /// Takes over an entry: a new one, or one the keeper held. A batch that a killed daemon had begun is ended
+    /// before anything else is written to its files.
+    pub fn attach(&self, entry: u64, source: Source, sink: SinkSpec, held: Held) {
+        self.push(Command::Attach { entry, source, sink, held });
+    }
+
+    /// All entries that the keeper holds have been attached: go. Not earlier, because a batch begun in a file
+    /// must be ended before a stream of another entry writes to that file.
+    pub fn begin(&self) {
+        self.push(Command::Begin);
+    }
+
+    /// Reads from the pipe of a generation, after those of older ones, until its end.
+    pub fn add_pipe(&self, entry: u64, stream: StreamKind, generation: u64, pipe: OwnedFd) {
+        self.push(Command::AddPipe { entry, stream, generation, pipe });
+    }
+
+    /// The worker or its name changed.
+    pub fn set_source(&self, entry: u64, source: Source) {
+        self.push(Command::SetSource { entry, source });
+    }
+
+    /// Its log settings changed.
+    pub fn set_sink(&self, entry: u64, sink: SinkSpec) {
+        self.push(Command::SetSink { entry, sink });
+    }
+
+    /// The entry is over: writes what is there, then closes all descriptors of it.
+    pub fn close(&self, entry: u64) {
+        self.push(Command::Close { entry });
+    }
+
+    /// Empties files, between batches.
+    pub fn flush(&self, paths: Vec<PathBuf>) -> oneshot::Receiver<Flushed> {
+        let (reply, answer) = oneshot::channel();
+        self.push(Command::Flush { paths, reply });
+        answer
+    }
+
+    /// Opens all files anew when they are next written to.
+    pub fn reopen(&self) {
+        self.push(Command::Reopen);
+    }
+
+    /// Answered when what was in the pipes at the call is in the files, and all earlier commands are done; stuck
+    /// streams are not waited for.
+    pub fn settle(&self) -> oneshot::Receiver<()> {
+        let (reply, answer) = oneshot::channel();
+        self.push(Command::Settle { reply });
+        answer
+    }
+
+    fn push(&self, command: Command) {
+        self.owner.queue.push(command);
+    }
+}
+
+struct Entry {
+    source: Source,
+    streams: [Stream; 2],
+}
+
+/// A stream that could not be written.
+struct Stuck {
+    due_ms: u64,
+    failures: u64,
+    what: String,
+}
+
+/// The thread's state.
+struct Run {
+    queue: Arc<Queue>,
+    epoll: OwnedFd,
+    tools: Tools,
+    entries: HashMap<u64, Entry>,
+    begun: bool,
+    stopped: bool,
+    /// Tokens of streams that may have something to do. Pipes report edges, so a token stays until a step has
+    /// found the pipes empty.
+    ready: BTreeSet<u64>,
+    stuck: HashMap<u64, Stuck>,
+    /// Entries closed before the start.
+    closing: Vec<u64>,
+    settling: Vec<oneshot::Sender<()>>,
+    notices: mpsc::Sender<PumpNotice>,
+    owed: VecDeque<PumpNotice>,
+}
+
+impl Run {
+    fn new(queue: Arc<Queue>, fanout: Fanout, notices: mpsc::Sender<PumpNotice>) -> io::Result<Run> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        epoll::add(&epoll, &queue.wake, epoll::EventData::new_u64(COMMANDS), epoll::EventFlags::IN)?;
+        let tools = Tools { files: Files::default(), scratch: Scratch::new()?, fanout, rendered: Vec::new() };
+        Ok(Run {
+            queue,
+            epoll,
+            tools,
+            entries: HashMap::new(),
+            begun: false,
+            stopped: false,
+            ready: BTreeSet::new(),
+            stuck: HashMap::new(),
+            closing: Vec::new(),
+            settling: Vec::new(),
+            notices,
+            owed: VecDeque::new(),
+        })
+    }
+
+    fn run(mut self) {
+        while !self.stopped {
+            self.wait();
+            for command in self.queue.take() {
+                self.obey(command);
+            }
+            if self.begun && self.round() && !self.stopped {
+                self.dawdle();
+            }
+            self.report();
+        }
+    }
+
+    /// Until a pipe or a command has something, or something is due.
+    fn wait(&mut self) {
+        let now = clock::now().boot_ms;
+        let retry = self.stuck.values().map(|stuck| stuck.due_ms.saturating_sub(now)).min();
+        let timeout = match (self.begun && !self.ready.is_empty(), self.owed.is_empty()) {
+            (true, _) => Some(0),
+            (false, false) => Some(retry.unwrap_or(RETRY_MS).min(RETRY_MS)),
+            (false, true) => retry,
+        };
+        let timeout = timeout.map(millis);
+        let mut events = Vec::with_capacity(256);
+        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => tracing::error!(%error, "failed to wait for log pipes"),
+        }
+        self.ready.extend(events.iter().map(|event| event.data.u64()).filter(|token| *token != COMMANDS));
+    }
+
+    /// One step for each stream that is ready. `true`: something was done and nothing is urgent.
+    fn round(&mut self) -> bool {
+        let now = clock::now().boot_ms;
+        let due = self.stuck.iter().filter(|(_, stuck)| stuck.due_ms <= now).map(|(token, _)| *token);
+        self.ready.extend(due);
+        let tokens = std::mem::take(&mut self.ready);
+        let mut busy = tokens.is_empty();
+        for token in tokens {
+            if self.stuck.get(&token).is_none_or(|stuck| stuck.due_ms <= now) {
+                busy |= self.step(token, now);
+            }
+        }
+        for reply in self.settling.drain(..) {
+            // Whoever asked may have gone.
+            let _gone = reply.send(());
+        }
+        !busy
+    }
+
+    /// One stream's step. `true`: it is in a hurry.
+    fn step(&mut self, token: u64, now: u64) -> bool {
+        let (entry, stream) = of_token(token);
+        let Some(Entry { source, streams }) = self.entries.get_mut(&entry) else { return false };
+        let slot = &mut streams[index(stream)];
+        let outcome = slot.step(&mut self.tools, source);
+        let closed = std::mem::take(&mut slot.closed);
+        for inlet in closed {
+            self.unregister(&inlet);
+            self.owed.push_back(PumpNotice::PipeClosed { entry, stream, generation: inlet.generation });
+        }
+        match outcome {
+            Ok(step) => {
+                if let Some(stuck) = self.stuck.remove(&token) {
+                    self.tell(PumpNotice::Recovered { entry, stream, failures: stuck.failures });
+                }
+                if step.more {
+                    self.ready.insert(token);
+                }
+                step.busy
+            }
+            Err(error) => {
+                self.trouble(token, &error, now);
+                false
+            }
+        }
+    }
+
+    fn trouble(&mut self, token: u64, error: &LogError, now: u64) {
+        let (entry, stream) = of_token(token);
+        let what = error.told();
+        let pause = (self.stuck.len() as u64).clamp(RETRY_MS, RETRY_LIMIT_MS);
+        let stuck =
+            self.stuck.entry(token).or_insert_with(|| Stuck { due_ms: 0, failures: 0, what: String::new() });
+        stuck.due_ms = now + pause;
+        stuck.failures += 1;
+        if stuck.what != what {
+            stuck.what.clone_from(&what);
+            self.tell(PumpNotice::Trouble { entry, stream, what });
+        }
+    }
+
+    /// Lets bytes gather; a command ends it.
+    fn dawdle(&self) {
+        let mut watched = [PollFd::new(&self.queue.wake, PollFlags::IN)];
+        if let Err(error) = poll(&mut watched, Some(&millis(DAWDLE_MS))) {
+            tracing::debug!(%error, "failed to let log bytes gather");
+        }
+    }
+
+    /// Gives the owner what it can take now.
+    fn report(&mut self) {
+        while let Some(notice) = self.owed.pop_front() {
+            match self.notices.try_send(notice) {
+                Ok(()) => {}
+                Err(mpsc::error::TrySendError::Full(notice)) => {
+                    self.owed.push_front(notice);
+                    return;
+                }
+                Err(mpsc::error::TrySendError::Closed(_)) => self.owed.clear(),
+            }
+        }
+    }
+
+    /// Queues a notice that the owner can do without.
+    fn tell(&mut self, notice: PumpNotice) {
+        if self.owed.len() < OWED_NOTICES {
+            self.owed.push_back(notice);
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Attach { entry, source, sink, held } => self.attach(entry, source, &sink, held),
+            Command::Begin => self.begin(),
+            Command::AddPipe { entry, stream, generation, pipe } => {
+                let inlet = Inlet { generation, capacity: capacity(&pipe), pipe };
+                self.add(entry, stream, inlet);
+            }
+            Command::SetSource { entry, source } => {
+                if let Some(known) = self.entries.get_mut(&entry) {
+                    known.source = source;
+                }
+            }
+            Command::SetSink { entry, sink } => {
+                if let Some(known) = self.entries.get_mut(&entry) {
+                    known.streams.iter_mut().for_each(|stream| stream.set_sink(&sink, &mut self.tools.files));
+                    // What was stuck may not be any more.
+                    for token in tokens(entry) {
+                        self.stuck.entry(token).and_modify(|stuck| stuck.due_ms = 0);
+                        self.ready.insert(token);
+                    }
+                }
+            }
+            Command::Close { entry } if self.begun => self.close(entry),
+            Command::Close { entry } => self.closing.push(entry),
+            Command::Flush { paths, reply } => {
+                let freed = paths.into_iter().map(|path| {
+                    let freed = Files::truncate(&path);
+                    (path, freed)
+                });
+                // Whoever asked may have gone.
+                let _gone = reply.send(freed.collect());
+            }
+            Command::Reopen => self.tools.files.reopen(),
+            Command::Settle { reply } => {
+                self.ready.extend(self.entries.keys().flat_map(|entry| tokens(*entry)));
+                self.settling.push(reply);
+            }
+            Command::Stop => self.stopped = true,
+        }
+    }
+
+    /// Ends what a killed daemon had begun, then lets everything flow.
+    fn begin(&mut self) {
+        self.begun = true;
+        let streams = self.entries.values().flat_map(|entry| &entry.streams);
+        let owing: Vec<u64> = streams.filter(|stream| stream.owes()).map(|stream| stream.token).collect();
+        for token in owing {
+            self.step(token, clock::now().boot_ms);
+        }
+        self.ready.extend(self.entries.keys().flat_map(|entry| tokens(*entry)));
+        for entry in std::mem::take(&mut self.closing) {
+            self.close(entry);
+        }
+    }
+
+    fn attach(&mut self, entry: u64, source: Source, sink: &SinkSpec, held: Held) {
+        let records = Record::open(&held.record, StreamKind::Out)
+            .and_then(|out| Ok((out, Record::open(&held.record, StreamKind::Err)?)));
+        let (out, err) = match records {
+            Ok(records) => records,
+            Err(error) => {
+                for stream in [StreamKind::Out, StreamKind::Err] {
+                    self.tell(PumpNotice::Trouble { entry, stream, what: error.told() });
+                }
+                return;
+            }
+        };
+        if self.entries.contains_key(&entry) {
+            tracing::error!(entry, "an entry was attached to the log pump twice");
+            return;
+        }
+        let [first, second] = tokens(entry);
+        let files = &mut self.tools.files;
+        let streams = [
+            Stream::attach(first, StreamKind::Out, held.out_staging, out, sink, files),
+            Stream::attach(second, StreamKind::Err, held.err_staging, err, sink, files),
+        ];
+        self.entries.insert(entry, Entry { source, streams });
+        self.ready.extend(tokens(entry));
+    }
+
+    fn add(&mut self, entry: u64, stream: StreamKind, inlet: Inlet) {
+        let token = tokens(entry)[index(stream)];
+        let Some(known) = self.entries.get_mut(&entry) else {
+            tracing::error!(entry, "a pipe came for an entry that is not attached to the log pump");
+            return;
+        };
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
+        if let Err(error) = epoll::add(&self.epoll, &inlet.pipe, epoll::EventData::new_u64(token), flags) {
+            self.tell(PumpNotice::Trouble { entry, stream, what: format!("watch a log pipe: {error}") });
+            return;
+        }
+        known.streams[index(stream)].add(inlet);
+        self.ready.insert(token);
+    }
+
+    fn close(&mut self, entry: u64) {
+        let Some(Entry { source, mut streams }) = self.entries.remove(&entry) else { return };
+        for (slot, token) in streams.iter_mut().zip(tokens(entry)) {
+            if let Err(error) = slot.finish(&mut self.tools, &source) {
+                let what = format!("{}; {} bytes or more are lost", error.told(), slot.staged());
+                self.tell(PumpNotice::Trouble { entry, stream: of_token(token).1, what });
+            }
+            slot.inlets.iter().chain(&slot.closed).for_each(|inlet| self.unregister(inlet));
+            self.ready.remove(&token);
+            self.stuck.remove(&token);
+        }
+        if !self.entries.values().any(|other| other.source.worker == source.worker) {
+            self.tools.fanout.forget(source.worker);
+        }
+    }
+
+    /// The keeper's copy keeps the pipe open, so closing ours would not end the watch.
+    fn unregister(&self, inlet: &Inlet) {
+        if let Err(error) = epoll::delete(&self.epoll, &inlet.pipe) {
+            tracing::warn!(%error, "failed to stop watching a log pipe");
+        }
+    }
+}
+
+fn tokens(entry: u64) -> [u64; 2] {
+    [entry << 1, (entry << 1) | 1]
+}
+
+fn of_token(token: u64) -> (u64, StreamKind) {
+    (token >> 1, if token & 1 == 0 { StreamKind::Out } else { StreamKind::Err })
+}
+
+fn index(stream: StreamKind) -> usize {
+    match stream {
+        StreamKind::Out => 0,
+        StreamKind::Err => 1,
+    }
+}
+
+fn millis(ms: u64) -> Timespec {
+    let ms = ms.cast_signed();
+    Timespec { tv_sec: ms / 1000, tv_nsec: ms % 1000 * 1_000_000 }
+}

@@ -1,0 +1,102 @@
+//! What the pump is told about an entry, and what it tells back.
+
+use crate::model::{StreamKind, WorkerId};
+use crate::sys::page::Page;
+use crate::sys::pipe;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Whose bytes they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The worker.
+    pub worker: WorkerId,
+    /// Its app's name.
+    pub name: Arc<str>,
+}
+
+/// Where they go and how. A file that several streams write to gets whole lines of each; this is found out from
+/// the paths, or announced by `merged`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SinkSpec {
+    /// stdout's file; `None`: off.
+    pub out: Option<PathBuf>,
+    /// stderr's file.
+    pub error: Option<PathBuf>,
+    /// Both streams, besides their own files.
+    pub combined: Option<PathBuf>,
+    /// Several workers share the files.
+    pub merged: bool,
+    /// PM2's (dayjs) format of a prefix of each line.
+    pub date_format: Option<String>,
+    /// One JSON object a line.
+    pub json: bool,
+    /// Neither files nor subscribers: what comes is thrown away.
+    pub disabled: bool,
+}
+
+impl SinkSpec {
+    /// The files of one stream, its own first, none of them twice.
+    pub fn paths(&self, stream: StreamKind) -> [Option<&Path>; 2] {
+        let own = match stream {
+            StreamKind::Out => self.out.as_deref(),
+            StreamKind::Err => self.error.as_deref(),
+        };
+        let combined = self.combined.as_deref().filter(|path| own != Some(*path));
+        if self.disabled { [None, None] } else { [own, combined] }
+    }
+}
+
+/// What must outlive the daemon: the keeper holds a copy of each before the first byte is moved.
+#[derive(Debug)]
+pub struct Held {
+    /// stdout's bytes between its pipe and its file.
+    pub out_staging: OwnedFd,
+    /// stderr's.
+    pub err_staging: OwnedFd,
+    /// The page with both streams' records.
+    pub record: OwnedFd,
+}
+
+/// Makes what an entry needs.
+pub fn held() -> std::io::Result<Held> {
+    Ok(Held {
+        out_staging: pipe::staging()?,
+        err_staging: pipe::staging()?,
+        record: Page::create("pmon log records")?,
+    })
+}
+
+/// News from the pump.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PumpNotice {
+    /// A pipe is at its end, all it held is in the files, and its descriptor is closed.
+    PipeClosed {
+        /// Whose.
+        entry: u64,
+        /// Which stream.
+        stream: StreamKind,
+        /// Which generation's.
+        generation: u64,
+    },
+    /// A stream cannot be written. It is tried again every 50 ms; meanwhile the worker's pipe fills, and then
+    /// the worker waits when it writes. Told again only when the reason changes.
+    Trouble {
+        /// Whose.
+        entry: u64,
+        /// Which stream.
+        stream: StreamKind,
+        /// Completes "failed to …".
+        what: String,
+    },
+    /// It is written again.
+    Recovered {
+        /// Whose.
+        entry: u64,
+        /// Which stream.
+        stream: StreamKind,
+        /// Attempts that failed.
+        failures: u64,
+    },
+}

@@ -1,0 +1,228 @@
+//! kill -9 of the pump at random instants: every line exactly once, whole, in order.
+//!
+//! The pump runs in a child process, which is this test binary again; the test holds pipes, staging and records
+//! as the keeper would, and gives copies to each new child. `PMON_SEED` repeats a run's delays, `PMON_KILLS` sets
+//! their number.
+
+use super::*;
+use crate::logs::record::Record;
+use crate::sys::fd;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::process::Child;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+const CHILD: &str = "logs::tests::kill::the_pump_that_is_killed";
+const ENTRIES: u64 = 5;
+const STREAMS: [StreamKind; 2] = [StreamKind::Out, StreamKind::Err];
+
+/// Raw, dated with a combined file, two workers merged into one file, JSON.
+fn sink(entry: u64, dir: &Path) -> SinkSpec {
+    let own = SinkSpec {
+        out: Some(dir.join(format!("{entry}-out.log"))),
+        error: Some(dir.join(format!("{entry}-err.log"))),
+        ..SinkSpec::default()
+    };
+    match entry {
+        2 => SinkSpec {
+            date_format: Some("YYYY-MM-DDTHH:mm:ss.SSSZ".into()),
+            combined: Some(dir.join("2-all.log")),
+            ..own
+        },
+        3 | 4 => SinkSpec { merged: true, ..both(&dir.join("merged.log")) },
+        5 => SinkSpec { json: true, ..own },
+        _ => own,
+    }
+}
+
+/// What the keeper holds for an entry.
+struct Kept {
+    held: Held,
+    pipes: [OwnedFd; 2],
+}
+
+struct Writer {
+    entry: u64,
+    stream: StreamKind,
+    thread: JoinHandle<u64>,
+}
+
+/// The `number`th line of a stream: its length differs from its neighbours', its end shows that it is whole.
+fn line(entry: u64, stream: StreamKind, number: u64) -> String {
+    let length = usize::try_from(number * 37 % 173).unwrap();
+    format!("{entry} {stream:?} {number} {} .", "x".repeat(length))
+}
+
+/// Writes numbered lines as fast as they are taken, cut anywhere; returns how many.
+fn writer(entry: u64, stream: StreamKind, pipe: OwnedFd, stop: Arc<AtomicBool>) -> Writer {
+    let thread = std::thread::spawn(move || {
+        let mut number = 0;
+        while !stop.load(Ordering::Relaxed) {
+            let mut bytes = Vec::new();
+            for _ in 0..1 + number % 40 {
+                bytes.extend_from_slice(line(entry, stream, number).as_bytes());
+                bytes.push(b'\n');
+                number += 1;
+            }
+            let (first, second) = bytes.split_at(bytes.len() / 3);
+            write(&pipe, first);
+            write(&pipe, second);
+        }
+        number
+    });
+    Writer { entry, stream, thread }
+}
+
+fn attach(pump: &Pump, dir: &Path, entry: u64, kept: Kept) {
+    pump.attach(entry, source(entry), sink(entry, dir), kept.held);
+    for (stream, pipe) in STREAMS.into_iter().zip(kept.pipes) {
+        pump.add_pipe(entry, stream, 1, pipe);
+    }
+}
+
+/// Not a test but the child: does nothing unless it is started by the other one.
+#[test]
+fn the_pump_that_is_killed() {
+    let Some(dir) = std::env::var_os("PMON_PUMP_DIR").map(PathBuf::from) else { return };
+    let mut parent = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned().unwrap());
+    let (sender, _notices) = mpsc::channel(64);
+    let pump = Pump::start(Fanout::new(), sender).unwrap();
+    for entry in 1..=ENTRIES {
+        let fds = fd::receive(&parent, &mut [0]).unwrap().fds;
+        let [out_staging, err_staging, record, out, err] = fds.try_into().unwrap();
+        let held = Held { out_staging, err_staging, record };
+        attach(&pump, &dir, entry, Kept { held, pipes: [out, err] });
+    }
+    pump.begin();
+    parent.write_all(b"!").unwrap();
+    // Until it is killed, or the parent is.
+    let _end = parent.read(&mut [0]);
+}
+
+fn start_child(dir: &Path, kept: &[Kept]) -> (Child, UnixStream) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    for Kept { held, pipes: [out, err] } in kept {
+        let fds = [&held.out_staging, &held.err_staging, &held.record, out, err].map(AsFd::as_fd);
+        fd::send(&ours, &[0], &fds).unwrap();
+    }
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", CHILD])
+        .env("PMON_PUMP_DIR", dir)
+        .stdin(OwnedFd::from(theirs))
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    (child, ours)
+}
+
+/// Small, repeatable random numbers (xorshift).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}
+
+fn from_env(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// Lets a child pump and kills it: sometimes while it attaches, mostly when it is at work.
+fn kill_once(dir: &Path, kept: &[Kept], random: &mut Random) {
+    let (mut child, mut socket) = start_child(dir, kept);
+    if random.below(4) > 0 {
+        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        socket.read_exact(&mut [0]).unwrap();
+    }
+    socket.set_read_timeout(Some(Duration::from_micros(1 + random.below(25_000)))).unwrap();
+    // Nothing comes: this is the delay.
+    let _delay = socket.read_exact(&mut [0; 2]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// All lines of a file, without what their format adds, are lines of these streams, each once and in order.
+fn verify(path: &Path, entry_format: u64, counts: &[(u64, StreamKind, u64)]) {
+    let mut next = vec![0; counts.len()];
+    for (at, text) in BufReader::new(File::open(path).unwrap()).lines().enumerate() {
+        let text = text.unwrap();
+        let bare = match entry_format {
+            2 => {
+                text.split_once(": ").unwrap_or_else(|| panic!("{path:?}:{at}: no date: {text}")).1.to_owned()
+            }
+            5 => {
+                let object: serde_json::Value = serde_json::from_str(&text).unwrap();
+                object["message"].as_str().unwrap().trim_end().to_owned()
+            }
+            _ => text,
+        };
+        let found = counts
+            .iter()
+            .zip(&mut next)
+            .find(|((entry, stream, _), next)| bare == line(*entry, *stream, **next));
+        let Some((_, next)) = found else { panic!("{path:?}:{}: lost, doubled or torn: {bare}", at + 1) };
+        *next += 1;
+    }
+    let written: Vec<u64> = counts.iter().map(|count| count.2).collect();
+    assert_eq!(next, written, "{path:?}");
+}
+
+#[tokio::test]
+async fn no_line_is_lost_doubled_torn_or_out_of_order_when_the_pump_is_killed_at_any_instant() {
+    let seed = from_env("PMON_SEED", crate::sys::clock::monotonic_ns() | 1);
+    let kills = from_env("PMON_KILLS", 120);
+    println!("PMON_SEED={seed}");
+    let mut random = Random(seed);
+    let mut bench = Bench::new();
+    let dir = bench.dir.path().to_owned();
+    let stop = Arc::new(AtomicBool::new(false));
+    let (mut kept, mut writers) = (Vec::new(), Vec::new());
+    for entry in 1..=ENTRIES {
+        let pipes = STREAMS.map(|stream| {
+            let (reader, pipe) = pipe::stdio(256 << 10).unwrap();
+            writers.push(writer(entry, stream, pipe, Arc::clone(&stop)));
+            reader
+        });
+        kept.push(Kept { held: held().unwrap(), pipes });
+    }
+    let mut interrupted = 0;
+    for _ in 0..kills {
+        kill_once(&dir, &kept, &mut random);
+        let published = |stream| {
+            kept.iter()
+                .filter(move |kept| Record::open(&kept.held.record, stream).unwrap().published().is_some())
+        };
+        interrupted += STREAMS.into_iter().flat_map(published).count();
+    }
+    stop.store(true, Ordering::Relaxed);
+    for (entry, kept) in (1..).zip(kept) {
+        attach(&bench.pump, &dir, entry, kept);
+    }
+    for _ in &writers {
+        bench.closed().await;
+    }
+    let counts: Vec<_> = writers
+        .into_iter()
+        .map(|writer| (writer.entry, writer.stream, writer.thread.join().unwrap()))
+        .collect();
+    let of = |entry| counts.iter().copied().filter(move |count| count.0 == entry).collect::<Vec<_>>();
+    println!(
+        "{kills} kills, {interrupted} inside a batch, {} lines",
+        counts.iter().map(|c| c.2).sum::<u64>()
+    );
+    assert!(interrupted > 0, "no kill hit a batch: the test shows nothing");
+    for (entry, stream, count) in counts.iter().copied().filter(|count| ![3, 4].contains(&count.0)) {
+        let paths = sink(entry, &dir).paths(stream).map(|path| path.map(Path::to_owned));
+        verify(paths[0].as_ref().unwrap(), entry, &[(entry, stream, count)]);
+    }
+    verify(&dir.join("2-all.log"), 2, &of(2));
+    verify(&dir.join("merged.log"), 3, &[of(3), of(4)].concat());
+}

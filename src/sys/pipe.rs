@@ -1,0 +1,185 @@
+//! Pipes as stores of bytes: moving (splice(2)), peeking (tee(2)), measuring, and a pipe held by a single
+//! descriptor. What is moved is in exactly one pipe at every instant, also under SIGKILL.
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::{Errno, ioctl_fionread, read, retry_on_intr};
+use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with, splice, tee};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+/// A pipe's default capacity in bytes (pipe(7)); less for a user with very many pipes.
+const USUAL: usize = 64 << 10;
+/// Capacity of a scratch pipe: at least as many slots as any pipe that is peeked at, tee copies slots.
+const SCRATCH: usize = 1 << 20;
+
+/// Capacity to ask for when `pipes` pipes are open: together 64 MB, each 8 KB to 256 KB.
+pub fn fair_capacity(pipes: usize) -> usize {
+    ((64 << 20) / pipes.max(1)).clamp(8 << 10, 256 << 10)
+}
+
+/// A pipe for a worker's stdout or stderr: (read end, write end), both close-on-exec, blocking for the
+/// writer. A capacity that is not granted is no error: any pipe will do.
+pub fn stdio(capacity: usize) -> io::Result<(OwnedFd, OwnedFd)> {
+    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
+    enlarge(&reader, capacity);
+    Ok((reader, writer))
+}
+
+/// A pipe behind one descriptor, open for reading and writing, so that it never ends and lives as long as
+/// anybody holds that descriptor.
+pub fn staging() -> io::Result<OwnedFd> {
+    let (reader, _writer) = pipe_with(PipeFlags::CLOEXEC)?;
+    let path = format!("/proc/self/fd/{}", reader.as_raw_fd());
+    Ok(rustix::fs::open(path, OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Bytes a pipe holds (FIONREAD).
+pub fn pending(pipe: impl AsFd) -> io::Result<usize> {
+    Ok(usize::try_from(ioctl_fionread(pipe)?).unwrap_or(usize::MAX))
+}
+
+/// A pipe's capacity in bytes; it holds less when it was filled by small pieces, one slot each.
+pub fn capacity(pipe: impl AsFd) -> usize {
+    fcntl_getpipe_size(pipe).unwrap_or(USUAL)
+}
+
+/// All slots are taken: nothing can be moved into it, however few bytes it holds.
+pub fn is_full(pipe: impl AsFd) -> io::Result<bool> {
+    let mut watched = [PollFd::new(&pipe, PollFlags::OUT)];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    retry_on_intr(|| poll(&mut watched, Some(&at_once)))?;
+    Ok(!watched.iter().any(|fd| fd.revents().contains(PollFlags::OUT)))
+}
+
+/// What [`shift`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shift {
+    /// So many bytes were moved.
+    Moved(usize),
+    /// The source is empty or the target full.
+    Blocked,
+    /// The source is empty and nobody can write to it any more.
+    Ended,
+}
+
+/// Moves what is there from one pipe to another, as far as it fits, without waiting.
+pub fn shift(from: impl AsFd, to: impl AsFd) -> io::Result<Shift> {
+    let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
+    match retry_on_intr(|| splice(&from, None, &to, None, SCRATCH, flags)) {
+        Ok(0) => Ok(Shift::Ended),
+        Ok(bytes) => Ok(Shift::Moved(bytes)),
+        Err(Errno::AGAIN) => Ok(Shift::Blocked),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Takes `count` bytes out of a pipe that holds them.
+pub fn discard(pipe: impl AsFd, mut count: usize) -> io::Result<()> {
+    let mut sink = [0; 16 << 10];
+    while count > 0 {
+        let wanted = count.min(sink.len());
+        let Some(room) = sink.get_mut(..wanted) else { break };
+        match retry_on_intr(|| read(&pipe, &mut *room))? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            bytes => count -= bytes,
+        }
+    }
+    Ok(())
+}
+
+/// A way to look at what a pipe holds without taking it out.
+#[derive(Debug)]
+pub struct Scratch {
+    reader: OwnedFd,
+    writer: OwnedFd,
+    seen: Vec<u8>,
+}
+
+impl Scratch {
+    /// Makes the pipe that the copies go through.
+    pub fn new() -> io::Result<Scratch> {
+        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        enlarge(&reader, SCRATCH);
+        Ok(Scratch { reader, writer, seen: Vec::new() })
+    }
+
+    /// The first `count` bytes of a pipe that holds them. Error `StorageFull` if they take more slots than
+    /// this user may have.
+    pub fn peek(&mut self, pipe: impl AsFd, count: usize) -> io::Result<&[u8]> {
+        discard(&self.reader, pending(&self.reader)?)?;
+        let copied = retry_on_intr(|| tee(&pipe, &self.writer, count, SpliceFlags::NONBLOCK))?;
+        if copied < count {
+            enlarge(&self.reader, SCRATCH);
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.seen.resize(count, 0);
+        let mut done = 0;
+        while let Some(room) = self.seen.get_mut(done..).filter(|room| !room.is_empty()) {
+            done += retry_on_intr(|| read(&self.reader, &mut *room))?;
+        }
+        Ok(&self.seen)
+    }
+}
+
+/// Asks for this capacity, then for ever less; a user over its pipe budget keeps what it has.
+fn enlarge(pipe: impl AsFd, wanted: usize) {
+    let mut size = wanted;
+    while size > capacity(&pipe) && fcntl_setpipe_size(&pipe, size).is_err() {
+        size /= 2;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::io::write;
+
+    #[test]
+    fn a_staging_pipe_outlives_the_pipe_calls_ends_and_never_ends() {
+        let staging = staging().unwrap();
+        write(&staging, b"abc").unwrap();
+        assert_eq!(pending(&staging).unwrap(), 3);
+        discard(&staging, 3).unwrap();
+        assert_eq!(read(&staging, &mut [0; 4]).unwrap_err(), Errno::AGAIN);
+    }
+
+    #[test]
+    fn shifting_tells_empty_from_ended_and_full() {
+        let (reader, writer) = stdio(USUAL).unwrap();
+        let staging = staging().unwrap();
+        assert_eq!(shift(&reader, &staging).unwrap(), Shift::Blocked);
+        for _ in 0..capacity(&staging) / 4096 {
+            assert!(!is_full(&staging).unwrap());
+            write(&writer, b"x").unwrap();
+            assert_eq!(shift(&reader, &staging).unwrap(), Shift::Moved(1));
+        }
+        assert!(is_full(&staging).unwrap());
+        write(&writer, b"y").unwrap();
+        assert_eq!(shift(&reader, &staging).unwrap(), Shift::Blocked);
+        drop(writer);
+        discard(&staging, 1).unwrap();
+        assert_eq!(shift(&reader, &staging).unwrap(), Shift::Moved(1));
+        discard(&staging, 1).unwrap();
+        assert_eq!(shift(&reader, &staging).unwrap(), Shift::Ended);
+    }
+
+    #[test]
+    fn peeking_leaves_the_bytes_where_they_are() {
+        let staging = staging().unwrap();
+        let mut scratch = Scratch::new().unwrap();
+        for byte in b"seven" {
+            write(&staging, &[*byte]).unwrap();
+        }
+        assert_eq!(scratch.peek(&staging, 3).unwrap(), b"sev");
+        assert_eq!(scratch.peek(&staging, 5).unwrap(), b"seven");
+        assert_eq!(pending(&staging).unwrap(), 5);
+    }
+
+    #[test]
+    fn capacity_is_shared_out() {
+        assert_eq!(fair_capacity(0), 256 << 10);
+        assert_eq!(fair_capacity(1024), 64 << 10);
+        assert_eq!(fair_capacity(1_000_000), 8 << 10);
+    }
+}
