@@ -65,7 +65,7 @@ pub enum ConfigError {
     #[error("File {} malformated: {message}", shown(place))]
     Malformed {
         /// Where.
-        place: Place,
+        place: Box<Place>,
         /// What the parser or the engine said, without a stack.
         message: String,
         /// What to do about it, if that is known.
@@ -75,7 +75,7 @@ pub enum ConfigError {
     #[error("File {} malformated: expected {expected}, found {found}", shown(place))]
     NoApps {
         /// Which.
-        place: Place,
+        place: Box<Place>,
         /// What belongs there.
         expected: &'static str,
         /// What is there.
@@ -109,7 +109,7 @@ pub enum ConfigError {
     #[error("{}`{key}` must be {expected}, found {found}", whose(place, app))]
     WrongType {
         /// Where.
-        place: Place,
+        place: Box<Place>,
         /// Name of the app, or its script, or `#2`; empty for flags.
         app: String,
         /// The attribute as written, or the flag.
@@ -123,7 +123,7 @@ pub enum ConfigError {
     #[error("{}No script path - aborting", whose(place, app))]
     NoScript {
         /// Where.
-        place: Place,
+        place: Box<Place>,
         /// Name of the app, or `#2`.
         app: String,
     },
@@ -193,7 +193,9 @@ impl ConfigError {
             ConfigError::NotExecutable { path } => {
                 Some(format!("chmod +x {}, or name an interpreter", path.display()))
             }
-            ConfigError::NoScript { .. } => Some("every app needs `script`".to_owned()),
+            ConfigError::NoScript { .. } => {
+                Some("every app needs `script`; a file of several apps has a list `apps`".to_owned())
+            }
             ConfigError::NoInterpreter { name, script } => {
                 Some(format!("{} needs it: install {name}, or set `interpreter`", script.display()))
             }

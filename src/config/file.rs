@@ -62,7 +62,7 @@ pub fn take_apart(value: Value, place: &Place) -> Result<Document, ConfigError> 
 
 fn list(value: Value, place: &Place) -> Result<Vec<RawApp>, ConfigError> {
     let wrong = |expected, found: &Value| ConfigError::NoApps {
-        place: place.clone(),
+        place: Box::new(place.clone()),
         expected,
         found: describe(found),
     };

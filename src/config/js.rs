@@ -58,7 +58,7 @@ fn evaluate_within(file: &Path, caller: &Caller, limit: Duration) -> Result<Valu
         Ok(_) => match serde_json::from_str(&line) {
             Ok(Answer::Value(value)) => Ok(value),
             Ok(Answer::Error { message, file: at, line, column }) => Err(ConfigError::Malformed {
-                place: Place::in_file(at.unwrap_or_else(|| file.to_path_buf())).at(line, column),
+                place: Box::new(Place::in_file(at.unwrap_or_else(|| file.to_path_buf())).at(line, column)),
                 advice: advice(&message).map(str::to_owned),
                 message,
             }),

@@ -13,7 +13,7 @@ pub fn parse(text: &str, place: Place) -> Result<Value, ConfigError> {
             Some(code) => code.to_string(),
             None => error.to_string(),
         };
-        ConfigError::Malformed { place: place.at(line, column), message, advice: None }
+        ConfigError::Malformed { place: Box::new(place.at(line, column)), message, advice: None }
     })
 }
 

@@ -45,7 +45,7 @@ function keep(key, value) {
 function position(stack) {
   const head = /^(?:file:\/\/)?(\/[^\n]*):(\d+)\n([^\n]*)\n( *)\^/.exec(stack);
   if (head) return { file: head[1], line: Number(head[2]), column: head[4].length + 1 };
-  const frames = [...stack.matchAll(/^ +at .*?\(?(?:file:\/\/)?(\/[^()\n]*):(\d+):(\d+)\)?$/gm)]
+  const frames = [...stack.matchAll(/^ +at (?:.*\()?(?:async )?(?:file:\/\/)?(\/[^()\n]*):(\d+):(\d+)\)?$/gm)]
     .map(([, path, line, column]) => ({ file: path, line: Number(line), column: Number(column) }));
   return frames.find((frame) => frame.file === file) || frames[0];
 }

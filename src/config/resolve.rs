@@ -105,7 +105,7 @@ fn program(
     let caller = context.caller;
     let written = attributes
         .text("script")
-        .ok_or_else(|| ConfigError::NoScript { place: origin.place("script"), app: origin.app.clone() })?;
+        .ok_or_else(|| ConfigError::NoScript { place: Box::new(origin.whole()), app: origin.app.clone() })?;
     let cwd = attributes.text("cwd");
     let (cwd, found) = script::locate(written, cwd, context.config_dir, search, &origin.app, caller)?;
     let args = attributes.words("args");
@@ -329,4 +329,108 @@ fn extra(attributes: &Attributes, caller: &Caller) -> serde_json::Map<String, Va
     let mut extra = attributes.extra();
     extra.entry("username").or_insert_with(|| user::name_of(caller.uid).into());
     extra
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Options, from_stdin_json};
+    use serde_json::json;
+
+    /// Resolves one app of `sh`, for a caller with these variables besides PATH and HOME.
+    fn resolved(fields: Value, variables: &[(&str, &str)], options: &Options) -> (App, Vec<String>) {
+        let mut app = json!({"script": "sh", "name": "my app"});
+        app.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        let basics = [("PATH", "/usr/bin:/bin"), ("HOME", "/home/dev")];
+        let env = basics.iter().chain(variables).map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        let caller = Caller { cwd: "/".into(), env, uid: 0 };
+        let mut resolved = from_stdin_json(&app.to_string(), options, &caller).unwrap();
+        (resolved.apps.remove(0), resolved.warnings)
+    }
+
+    fn app(fields: Value) -> App {
+        resolved(fields, &[], &Options::default()).0
+    }
+
+    #[test]
+    fn instances_count_from_the_cores_when_not_positive() {
+        let cores = u32::try_from(std::thread::available_parallelism().unwrap().get()).unwrap();
+        let count = |value: Value| app(json!({ "instances": value })).instances;
+        assert_eq!(count(json!("max")), cores);
+        assert_eq!(count(json!(0)), cores);
+        assert_eq!(count(json!("-1")), (cores - 1).max(1));
+        assert_eq!(count(json!(-10_000)), 1);
+        assert_eq!(count(json!("4")), 4);
+        assert_eq!(app(json!({})).instances, 1);
+    }
+
+    #[test]
+    fn only_node_is_clustered() {
+        let (app, warnings) = resolved(json!({"instances": 2}), &[], &Options::default());
+        assert_eq!((app.mode, app.logs.merge), (Mode::Fork, false));
+        assert!(warnings.is_empty(), "{warnings:?}");
+        let (app, warnings) = resolved(json!({"exec_mode": "cluster"}), &[], &Options::default());
+        assert_eq!((app.mode, app.logs.merge), (Mode::Fork, true));
+        assert_eq!(warnings, ["app `my app`: cluster mode needs node; this script runs in fork mode"]);
+    }
+
+    #[test]
+    fn root_may_run_it_as_somebody_else_at_home_there() {
+        let nobody = user::by_name("nobody").unwrap().unwrap();
+        let found = app(json!({"user": "nobody", "env": {"USER": "mine"}}));
+        let expected = User { uid: nobody.uid, gid: nobody.gid, name: "nobody".into() };
+        assert_eq!(found.user, Some(expected));
+        assert_eq!(found.env.0["HOME"], nobody.home);
+        assert_eq!((found.env.0["USER"].as_str(), found.env.0["LOGNAME"].as_str()), ("mine", "nobody"));
+        let found = app(json!({"uid": 54321, "gid": 1})).user.unwrap();
+        assert_eq!((found.uid, found.gid), (54321, 1));
+        assert_eq!(app(json!({})).user, None);
+    }
+
+    #[test]
+    fn pm2s_variables_change_the_defaults_only() {
+        let variables = [
+            ("PM2_KILL_SIGNAL", "SIGTERM"),
+            ("PM2_KILL_TIMEOUT", "500"),
+            ("PM2_GRACEFUL_LISTEN_TIMEOUT", "700"),
+            ("PM2_PROCESS_INSTANCE_VAR", "SLOT"),
+        ];
+        let (app, _) = resolved(json!({"kill_timeout": 900}), &variables, &Options::default());
+        assert_eq!((app.stop.signal, app.stop.kill_timeout), (15, Duration::from_millis(900)));
+        assert_eq!(app.readiness.listen_timeout, Duration::from_millis(700));
+        assert_eq!(app.instance_var, "SLOT");
+    }
+
+    #[test]
+    fn log_true_is_the_default_place() {
+        let home = [("PMON_HOME", "/srv/pmon")];
+        let place = |fields, variables| resolved(fields, variables, &Options::default()).0.logs.log_file;
+        assert_eq!(place(json!({"log": true}), &[]), Some("/home/dev/.pmon/logs/my-app.log".into()));
+        assert_eq!(place(json!({"log_file": true}), &home), Some("/srv/pmon/logs/my-app.log".into()));
+        assert_eq!(place(json!({"log_file": false}), &home), None);
+    }
+
+    #[test]
+    fn nodes_own_scheduling_switch_is_honoured() {
+        let env = json!({"env": {"NODE_CLUSTER_SCHED_POLICY": "none"}});
+        assert_eq!(app(env).scheduling, Scheduling::Shared);
+        let both = json!({"scheduling": "rr", "env": {"NODE_CLUSTER_SCHED_POLICY": "none"}});
+        assert_eq!(app(both).scheduling, Scheduling::RoundRobin);
+        assert_eq!(app(json!({})).scheduling, Scheduling::RoundRobin);
+    }
+
+    #[test]
+    fn the_environments_name_goes_to_the_apps_if_asked() {
+        let options = Options { env_name: Some("blue".into()), ..Options::default() };
+        let (app, _) = resolved(json!({"append_env_to_name": true, "env_blue": {}}), &[], &options);
+        assert_eq!(app.name, "my app-blue");
+    }
+
+    #[test]
+    fn arguments_of_a_command_are_the_shells() {
+        let options = Options { args: vec!["x y".into()], ..Options::default() };
+        let (app, _) = resolved(json!({"script": "echo $1 | cat"}), &[], &options);
+        assert_eq!(app.program.args.get(1).map(String::as_str), Some("echo $1 | cat"));
+        assert_eq!(app.program.args.last().map(String::as_str), Some("x y"));
+    }
 }

@@ -34,14 +34,22 @@ impl Origin {
         Place { file: self.file.clone(), line, column: None, key: Some(key.to_owned()) }
     }
 
-    fn wrong_type(&self, key: &str, expects: Expects, found: &Value) -> ConfigError {
+    fn wrong_type(&self, key: &str, expects: Expects, value: &Value) -> ConfigError {
+        // What stands in place of an environment may be a secret.
+        let is_private = expects == Expects::Table && value.is_string();
+        let found = if is_private { "a string".to_owned() } else { describe(culprit(expects, value)) };
         ConfigError::WrongType {
-            place: self.place(key),
+            place: Box::new(self.place(key)),
             app: self.app.clone(),
             key: key.to_owned(),
             expected: expected(expects).to_owned(),
-            found: describe(found),
+            found,
         }
+    }
+
+    /// The file as a whole.
+    pub fn whole(&self) -> Place {
+        Place { file: self.file.clone(), ..Place::default() }
     }
 
     /// `file:line: app `web`: `.
@@ -273,6 +281,13 @@ fn expected(expects: Expects) -> &'static str {
     }
 }
 
+/// The element that is wrong, where the list itself would be right.
+fn culprit(expects: Expects, value: &Value) -> &Value {
+    let takes_lists = matches!(expects, Expects::Words | Expects::Codes | Expects::Filter | Expects::Sockets);
+    let elements = value.as_array().filter(|_| takes_lists).into_iter().flatten();
+    elements.into_iter().find(|element| convert(expects, element).is_none()).unwrap_or(value)
+}
+
 /// `the string 'abc'`, `the number 3`, `true`, `a list`, `an object`, `null`.
 pub fn describe(value: &Value) -> String {
     match value {
@@ -429,7 +444,11 @@ mod tests {
         let cases = [
             (json!({"instances": "many"}), "`instances` must be a number or 'max', found the string 'many'"),
             (json!({"autorestart": 1}), "`autorestart` must be true or false, found the number 1"),
-            (json!({"env": "A=1"}), "`env` must be an object, found the string 'A=1'"),
+            (json!({"env": "A=1"}), "`env` must be an object, found a string"),
+            (
+                json!({"stop_exit_codes": [0, "x"]}),
+                "`stop_exit_codes` must be a number or a list of numbers, found the string 'x'",
+            ),
             (json!({"env_production": 3}), "`env_production` must be an object, found the number 3"),
             (json!({"script": ["a"]}), "`script` must be a string, found a list"),
             (json!({"args": {}}), "`args` must be a list of strings or one string, found an object"),

@@ -10,7 +10,7 @@ pub fn parse(text: &str, place: Place) -> Result<Value, ConfigError> {
         let line = at.and_then(|at| u32::try_from(at.line()).ok());
         let column = at.and_then(|at| u32::try_from(at.column()).ok());
         let message = first_line(&error.without_snippet().to_string());
-        ConfigError::Malformed { place: place.at(line, column), message, advice: None }
+        ConfigError::Malformed { place: Box::new(place.at(line, column)), message, advice: None }
     })
 }
 
