@@ -50,8 +50,8 @@ fn with_id(path: &Path, id: WorkerId, extension: &str) -> PathBuf {
     }
 }
 
-/// PM2's rule for default names: everything but letters, digits, `.`, `-` and `\` becomes `-`.
-fn sanitize(name: &str) -> String {
+/// An app's name as part of a file name, by PM2's rule: all but letters, digits, `.`, `-` and `\` becomes `-`.
+pub fn sanitize(name: &str) -> String {
     name.chars()
         .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '\\') { c } else { '-' })
         .collect()

@@ -11,3 +11,4 @@ pub mod paths;
 pub mod signal;
 pub mod spawn;
 pub mod pipe;
+pub mod user;

@@ -1,0 +1,2 @@
+require('a-package-that-nobody-has');
+module.exports = { apps: [] };

@@ -1,0 +1,1 @@
+module.exports = { apps: [{ name: "nan", script: "a.js", instances: parseInt(undefined) }] };

@@ -1,0 +1,1 @@
+module.exports = { NODE_ENV: 'production', LOG_LEVEL: 'info' };

@@ -1,0 +1,1 @@
+export const apps = [{ name: 'named', script: './app/server.js' }];
