@@ -45,7 +45,8 @@ pub fn pids() -> io::Result<Vec<u32>> {
     Ok(pids)
 }
 
-/// What `/proc/PID/stat` says (proc_pid_stat(5)).
+/// What `/proc/PID/stat` says (proc_pid_stat(5)). Not memory: since Linux 6.2 that file leaves out what the CPUs have
+/// not yet summed up, for a small process all of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stat {
     /// Parent's pid; a process whose parent died has that of a subreaper.
@@ -54,8 +55,6 @@ pub struct Stat {
     pub reaped_ns: u64,
     /// When it started, in milliseconds of the boot clock, by clock ticks.
     pub started_ms: u64,
-    /// Resident memory.
-    pub memory: Bytes,
 }
 
 /// Reads `/proc/PID/stat`; `None`: the process is gone.
@@ -72,7 +71,7 @@ fn parse_stat(text: &[u8]) -> Option<Stat> {
     // The second field is the command in parentheses and may hold anything; the last `)` ends it.
     let end = memchr::memrchr(b')', text)?;
     let text = std::str::from_utf8(text.get(end + 1..)?).ok()?;
-    let fields: Vec<&str> = text.split_ascii_whitespace().take(22).collect();
+    let fields: Vec<&str> = text.split_ascii_whitespace().take(20).collect();
     // Numbered from 1 as in the manual; the first after the command is field 3.
     let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
     let per_second = rustix::param::clock_ticks_per_second().max(1);
@@ -80,7 +79,6 @@ fn parse_stat(text: &[u8]) -> Option<Stat> {
         parent: u32::try_from(field(4)?).ok()?,
         reaped_ns: (field(16)? + field(17)?).saturating_mul(1_000_000_000 / per_second),
         started_ms: field(22)?.saturating_mul(1000 / per_second),
-        memory: pages(field(24)?),
     })
 }
 
@@ -104,12 +102,7 @@ impl Probe {
 
     /// Its resident memory; zero for a zombie.
     pub fn memory(&self) -> io::Result<Bytes> {
-        let mut buffer = [0u8; 128];
-        let length = self.statm.read_at(&mut buffer, 0)?;
-        let resident = std::str::from_utf8(buffer.get(..length).unwrap_or_default())
-            .ok()
-            .and_then(|text| text.split_ascii_whitespace().nth(1)?.parse().ok());
-        resident.map(pages).ok_or_else(|| io::ErrorKind::InvalidData.into())
+        resident(&self.statm)
     }
 
     /// Whether its main thread has children now; `None`: this kernel does not tell.
@@ -119,8 +112,20 @@ impl Probe {
     }
 }
 
-fn pages(count: u64) -> Bytes {
-    Bytes(count.saturating_mul(rustix::param::page_size() as u64))
+/// Resident memory of a process that is looked at once; zero for a zombie. An error: it is gone, or this process
+/// has no descriptor left.
+pub fn memory(pid: u32) -> io::Result<Bytes> {
+    resident(&File::open(format!("/proc/{pid}/statm"))?)
+}
+
+fn resident(statm: &File) -> io::Result<Bytes> {
+    let mut buffer = [0u8; 128];
+    let length = statm.read_at(&mut buffer, 0)?;
+    let pages: Option<u64> = std::str::from_utf8(buffer.get(..length).unwrap_or_default())
+        .ok()
+        .and_then(|text| text.split_ascii_whitespace().nth(1)?.parse().ok());
+    let bytes = |pages: u64| Bytes(pages.saturating_mul(rustix::param::page_size() as u64));
+    pages.map(bytes).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 #[cfg(test)]
@@ -161,7 +166,7 @@ mod tests {
         );
         assert_eq!(
             parse_stat(line.as_bytes()),
-            Some(Stat { parent: 3, reaped_ns: 2_000_000_000, started_ms: 1000, memory: pages(5) })
+            Some(Stat { parent: 3, reaped_ns: 2_000_000_000, started_ms: 1000 })
         );
         assert_eq!(parse_stat(b"7 (cut) S 3"), None);
         assert_eq!(parse_stat(b""), None);

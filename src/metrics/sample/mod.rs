@@ -73,7 +73,7 @@ impl Sampler {
 #[derive(Debug)]
 struct Tree {
     pid: u32,
-    /// `None`: could not be opened, this daemon is out of descriptors; tried again the next second.
+    /// `None`: it could not be opened, perhaps for want of descriptors; tried again the next second.
     probe: Option<Probe>,
     /// The leader's children, as of now; `None`: the kernel does not tell.
     children: Option<bool>,
@@ -130,9 +130,10 @@ impl Tree {
         let mut usage = Usage { cpu: 0.0, memory: self.read_leader(searched, &mut reading)?, processes: 1 };
         self.members.retain(|pid| {
             let (Some(own_ns), Some(stat)) = (proc::cpu_clock(*pid), proc::stat(*pid)) else { return false };
+            let Ok(memory) = proc::memory(*pid) else { return false };
             let spent = Spent { own_ns, reaped_ns: Some(stat.reaped_ns), started_ms: stat.started_ms };
             reading.spent.insert(*pid, spent);
-            usage.memory = Bytes(usage.memory.get() + stat.memory.get());
+            usage.memory = Bytes(usage.memory.get() + memory.get());
             usage.processes += 1;
             true
         });
@@ -146,7 +147,7 @@ impl Tree {
     fn read_leader(&mut self, searched: bool, reading: &mut Reading) -> Option<Bytes> {
         let own_ns = proc::cpu_clock(self.pid)?;
         // A leader that has never forked has nothing reaped; that is checked whenever `/proc` is searched.
-        let stat = if self.forks || searched || self.probe.is_none() { proc::stat(self.pid) } else { None };
+        let stat = if self.forks || searched { proc::stat(self.pid) } else { None };
         if let Some(stat) = &stat {
             self.forks |=
                 !self.members.is_empty() || self.reaped_ns.is_some_and(|before| stat.reaped_ns > before);
@@ -154,10 +155,7 @@ impl Tree {
         }
         let reaped_ns = stat.map(|stat| stat.reaped_ns);
         reading.spent.insert(self.pid, Spent { own_ns, reaped_ns, started_ms: 0 });
-        match &self.probe {
-            Some(probe) => probe.memory().ok(),
-            None => stat.map(|stat| stat.memory),
-        }
+        self.probe.as_ref()?.memory().ok()
     }
 }
 
