@@ -3,6 +3,8 @@
 pub mod clock;
 pub mod detach;
 pub mod fd;
+pub mod inherit;
+pub mod interrupt;
 pub mod lock;
 pub mod paths;
 pub mod proc;
