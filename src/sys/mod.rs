@@ -3,5 +3,7 @@
 pub mod clock;
 pub mod detach;
 pub mod fd;
+pub mod holder;
 pub mod lock;
 pub mod paths;
+pub mod socket;
