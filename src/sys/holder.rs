@@ -1,0 +1,97 @@
+//! Who has a port: the process behind an `EADDRINUSE`, from /proc/net and /proc/*/fd.
+
+use std::fmt;
+use std::fs;
+
+/// A process that holds a socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// Its pid.
+    pub pid: u32,
+    /// Its command line, shortened; its name if it has none.
+    pub command: String,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "pid {} ({})", self.pid, self.command)
+    }
+}
+
+/// `TCP_LISTEN` in /proc/net/tcp (include/net/tcp_states.h).
+const LISTEN: &str = "0A";
+
+/// The first process found that listens on this TCP port, on whichever address. `None` also when its descriptors
+/// may not be read (another user's).
+pub fn of_tcp(port: u16) -> Option<Holder> {
+    of(&["/proc/net/tcp", "/proc/net/tcp6"], port, Some(LISTEN))
+}
+
+/// The first process found that has this UDP port.
+pub fn of_udp(port: u16) -> Option<Holder> {
+    of(&["/proc/net/udp", "/proc/net/udp6"], port, None)
+}
+
+fn of(tables: &[&str], port: u16, state: Option<&str>) -> Option<Holder> {
+    let mut sockets = Vec::new();
+    for table in tables {
+        let text = fs::read_to_string(table).unwrap_or_default();
+        let inodes = text.lines().skip(1).filter_map(|line| inode(line, port, state));
+        sockets.extend(inodes.map(|inode| format!("socket:[{inode}]")));
+    }
+    if sockets.is_empty() {
+        return None;
+    }
+    let pids = fs::read_dir("/proc").ok()?.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok());
+    pids.into_iter().find(|pid| has(*pid, &sockets)).map(|pid| Holder { pid, command: command(pid) })
+}
+
+/// One line of /proc/net/tcp: `sl local remote state queues timer retransmits uid timeout inode …`, ports in hex.
+fn inode<'a>(line: &'a str, port: u16, state: Option<&str>) -> Option<&'a str> {
+    let mut fields = line.split_ascii_whitespace();
+    let (_, local_port) = fields.nth(1)?.rsplit_once(':')?;
+    let its_state = fields.nth(1)?;
+    let matches = u16::from_str_radix(local_port, 16) == Ok(port) && state.is_none_or(|s| s == its_state);
+    matches.then(|| fields.nth(5)).flatten().filter(|inode| *inode != "0")
+}
+
+fn has(pid: u32, sockets: &[String]) -> bool {
+    let Ok(fds) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
+    fds.flatten().filter_map(|fd| fs::read_link(fd.path()).ok()).any(|target| {
+        target.to_str().is_some_and(|target| sockets.iter().any(|socket| socket == target))
+    })
+}
+
+fn command(pid: u32) -> String {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let words: Vec<_> = line.split(|b| *b == 0).filter(|w| !w.is_empty()).map(String::from_utf8_lossy).collect();
+    let text = if words.is_empty() {
+        fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned()
+    } else {
+        words.join(" ")
+    };
+    text.chars().filter(|c| !c.is_control()).take(80).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_this_process_by_its_port() {
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let holder = of_tcp(socket.local_addr().unwrap().port()).unwrap();
+        assert_eq!(holder.pid, std::process::id());
+        assert!(!holder.command.is_empty());
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        assert_eq!(of_udp(socket.local_addr().unwrap().port()).unwrap().pid, std::process::id());
+    }
+
+    #[test]
+    fn reads_a_line_of_the_kernel() {
+        let line = "   0: 0100007F:0BB9 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4711 1 0";
+        assert_eq!(inode(line, 3001, Some(LISTEN)), Some("4711"));
+        assert_eq!(inode(line, 3002, Some(LISTEN)), None);
+        assert_eq!(inode(line, 3001, Some("01")), None);
+    }
+}
