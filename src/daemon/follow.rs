@@ -33,9 +33,12 @@ pub(super) async fn logs(wanted: LogsRequest, desk: &Desk, outbox: &Outbox) -> R
     let filter = Filter { workers, out: wanted.out, err: wanted.err };
     let paths = files.iter().map(|f| f.path.clone()).collect();
     // Where the files end and where the subscription begins is one moment of the pump.
-    let (mut live, ends) = match desk.pump.subscribe(filter, BACKLOG, paths).await {
+    let (live, ends) = match desk.pump.subscribe(filter, BACKLOG, paths).await {
         Ok(both) => both,
-        Err(why) => return outbox.reply(Reply::Error(answer::error(Code::Io, format!("failed to {why}")))).await,
+        Err(_dead) => {
+            let dead = answer::error(Code::Internal, "the log pump is dead");
+            return outbox.reply(Reply::Error(dead)).await;
+        }
     };
     outbox.reply(Reply::Subscribed).await?;
     for (file, end) in files.into_iter().zip(ends) {

@@ -145,6 +145,9 @@ impl Owner {
                     complain("forget a worker", self.link.forget(entry));
                 }
             }
+            PumpNotice::Recovered { entry, stream, failures } => {
+                tracing::info!(entry, ?stream, failures, "writes the log again");
+            }
             PumpNotice::Trouble { entry, stream, what } => {
                 tracing::error!(entry, ?stream, what, "failed to write a log");
             }

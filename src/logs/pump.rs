@@ -5,7 +5,7 @@
 //! was found half full.
 
 use super::error::LogError;
-use super::fanout::Fanout;
+use super::fanout::{Fanout, Filter, Subscription};
 use super::file::Files;
 use super::pipe::{Inlet, Stream, Tools};
 use super::record::Record;
@@ -36,6 +36,10 @@ const COMMANDS: u64 = u64::MAX;
 /// What flushing came to, for each path the bytes freed.
 pub type Flushed = Vec<(PathBuf, io::Result<u64>)>;
 
+/// A subscription and the lengths of files at the moment it began: what was written before is in the files up to
+/// there, what comes later is delivered, and nothing is both or neither.
+pub type Seam = (Subscription, Vec<u64>);
+
 enum Command {
     Attach { entry: u64, source: Source, sink: SinkSpec, held: Held },
     Begin,
@@ -44,6 +48,7 @@ enum Command {
     SetSink { entry: u64, sink: SinkSpec },
     Close { entry: u64 },
     Flush { paths: Vec<PathBuf>, reply: oneshot::Sender<Flushed> },
+    Subscribe { filter: Filter, capacity: usize, paths: Vec<PathBuf>, reply: oneshot::Sender<Seam> },
     Reopen,
     Settle { reply: oneshot::Sender<()> },
     Stop,
@@ -142,6 +147,13 @@ impl Pump {
     pub fn flush(&self, paths: Vec<PathBuf>) -> oneshot::Receiver<Flushed> {
         let (reply, answer) = oneshot::channel();
         self.push(Command::Flush { paths, reply });
+        answer
+    }
+
+    /// Subscribes between two batches, from now on (no recent lines), and measures `paths` at the same moment.
+    pub fn subscribe(&self, filter: Filter, capacity: usize, paths: Vec<PathBuf>) -> oneshot::Receiver<Seam> {
+        let (reply, answer) = oneshot::channel();
+        self.push(Command::Subscribe { filter, capacity, paths, reply });
         answer
     }
 
@@ -369,6 +381,12 @@ impl Run {
                 // Whoever asked may have gone.
                 let _gone = reply.send(freed.collect());
             }
+            Command::Subscribe { filter, capacity, paths, reply } => {
+                let length = |path: &PathBuf| std::fs::metadata(path).map_or(0, |found| found.len());
+                let ends = paths.iter().map(length).collect();
+                // Whoever asked may have gone.
+                let _gone = reply.send((self.tools.fanout.subscribe(filter, 0, capacity), ends));
+            }
             Command::Reopen => self.tools.files.reopen(),
             Command::Settle { reply } => {
                 self.ready.extend(self.entries.keys().flat_map(|entry| tokens(*entry)));
@@ -434,6 +452,7 @@ impl Run {
     }
 
     fn close(&mut self, entry: u64) {
+        self.owed.push_back(PumpNotice::Closed { entry });
         let Some(Entry { source, mut streams }) = self.entries.remove(&entry) else { return };
         for (slot, token) in streams.iter_mut().zip(tokens(entry)) {
             if let Err(error) = slot.finish(&mut self.tools, &source) {

@@ -80,6 +80,11 @@ pub enum PumpNotice {
         /// Which generation's.
         generation: u64,
     },
+    /// An entry that was to be closed is: its last lines are in the files.
+    Closed {
+        /// Which.
+        entry: u64,
+    },
     /// A stream cannot be written. It is tried again every 50 ms; meanwhile the worker's pipe fills, and then
     /// the worker waits when it writes. Told again only when the reason changes.
     Trouble {

@@ -9,11 +9,16 @@ const BLOCK: u64 = 64 << 10;
 
 /// The last `n` lines as they are in the file; an unfinished last one counts. Fewer if there are fewer.
 pub fn last_lines(path: &Path, n: usize) -> io::Result<Vec<u8>> {
+    last_lines_before(path, u64::MAX, n)
+}
+
+/// As [`last_lines`], but as if the file ended at `end`, if it is longer: what came later is somebody else's to tell.
+pub fn last_lines_before(path: &Path, end: u64, n: usize) -> io::Result<Vec<u8>> {
     if n == 0 {
         return Ok(Vec::new());
     }
     let file = File::open(path)?;
-    let end = file.metadata()?.len();
+    let end = file.metadata()?.len().min(end);
     let start = start_of_last(&file, end, n)?;
     let mut out = vec![0; usize::try_from(end - start).map_err(io::Error::other)?];
     let read = read_up_to(&file, &mut out, start)?;
