@@ -46,7 +46,7 @@ impl Owner {
 
     fn start(&mut self, record: &Record) -> Option<Event> {
         let files = WorkerFiles::of(&record.app, record.worker, &self.home.logs(), &self.home.pids());
-        self.pid_files.insert(record.run, (record.worker, files.pid));
+        self.pid_files.insert(record.run, files.pid);
         match self.spawn(record) {
             Ok(()) => None,
             Err(what) => Some(Event::SpawnFailed { run: record.run, what }),
@@ -87,9 +87,9 @@ impl Owner {
 
     /// The keeper made the process.
     pub(super) fn spawned(&mut self, run: Run, pid: u32) {
-        if let Some((worker, pid_file)) = self.pid_files.get(&run).cloned() {
+        if let Some(pid_file) = self.pid_files.get(&run).cloned() {
             write_pid(&pid_file, pid);
-            self.processes.insert(run, super::owner::Process { pid, worker, pid_file });
+            self.processes.insert(run, super::owner::Process { pid, pid_file });
         }
         self.happen(Event::Spawned { run, pid });
     }

@@ -20,7 +20,9 @@ pub(super) async fn to(request: Request, desk: &Desk) -> Reply {
         Request::Save { force } => save(force, desk).await,
         Request::Resurrect => resurrect(desk).await,
         Request::Flush { select } => flush(select, desk).await,
-        Request::Watch | Request::Logs(_) => Err(error(Code::Internal, "a subscription has no single answer")),
+        Request::Watch | Request::Logs(_) => {
+            Err(error(Code::Internal, "a subscription has no single answer"))
+        }
         Request::Unknown => Err(WireError {
             code: Code::Invalid,
             message: "the daemon does not know this request".into(),
@@ -57,11 +59,8 @@ pub(super) fn without_env(view: &Arc<WorkerView>) -> Arc<WorkerView> {
 
 fn list(desk: &Desk, with_env: bool) -> Reply {
     let snapshot = desk.snapshot();
-    let workers = if with_env {
-        snapshot.workers.clone()
-    } else {
-        snapshot.workers.iter().map(without_env).collect()
-    };
+    let workers =
+        if with_env { snapshot.workers.clone() } else { snapshot.workers.iter().map(without_env).collect() };
     Reply::Fleet { workers, host: snapshot.host, daemon: snapshot.daemon.clone() }
 }
 
@@ -73,7 +72,9 @@ async fn order(order: Order, desk: &Desk) -> Result<Reply, WireError> {
     }
     match answer.await.map_err(gone)? {
         Outcome::Done { touched } => Ok(Reply::Done { touched }),
-        Outcome::Refused(refusal) => Err(WireError { code: code(&refusal), message: refusal.to_string(), hint: None }),
+        Outcome::Refused(refusal) => {
+            Err(WireError { code: code(&refusal), message: refusal.to_string(), hint: None })
+        }
     }
 }
 
@@ -136,7 +137,8 @@ async fn flush(select: Option<Selector>, desk: &Desk) -> Result<Reply, WireError
     }
     paths.sort();
     paths.dedup();
-    let freed = desk.pump.flush(paths).await.map_err(|_gone| error(Code::Internal, "the log pump is dead"))?;
+    let freed =
+        desk.pump.flush(paths).await.map_err(|_gone| error(Code::Internal, "the log pump is dead"))?;
     let mut files = Vec::with_capacity(freed.len());
     for (path, bytes) in freed {
         let path = path.display().to_string();

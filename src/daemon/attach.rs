@@ -46,7 +46,8 @@ pub(super) fn read(link: &Link) -> io::Result<Handover> {
             Some(FromKeeper::Entry(entry)) => handover.entries.push(entry),
             Some(FromKeeper::End) => return Ok(handover),
             // Part of the entries already.
-            Some(FromKeeper::Spawned { .. } | FromKeeper::SpawnFailed { .. } | FromKeeper::Exited { .. }) => {}
+            Some(FromKeeper::Spawned { .. } | FromKeeper::SpawnFailed { .. } | FromKeeper::Exited { .. }) => {
+            }
         }
     }
 }
@@ -128,9 +129,11 @@ impl Owner {
         }
         if let Fate::Alive { pid, run } = process {
             let files = WorkerFiles::of(&record.app, record.worker, &self.home.logs(), &self.home.pids());
-            self.pid_files.insert(run, (record.worker, files.pid.clone()));
-            self.processes.insert(run, Process { pid, worker: record.worker, pid_file: files.pid });
-            if let Some((_, fd)) = fds.channels.into_iter().find(|(generation, _)| *generation == run.generation) {
+            self.pid_files.insert(run, files.pid.clone());
+            self.processes.insert(run, Process { pid, pid_file: files.pid });
+            if let Some((_, fd)) =
+                fds.channels.into_iter().find(|(generation, _)| *generation == run.generation)
+            {
                 self.hub.add(spawn::channel_spec(&record, run, fd, true));
             }
         }

@@ -39,7 +39,8 @@ pub fn enter(home: &Home, ready: Option<i32>) -> anyhow::Result<()> {
 fn start(home: &Home, ready: &mut Option<File>) -> anyhow::Result<()> {
     let link = Link::inherited().context("reach the keeper")?;
     crate::sys::limits::raise_open_files();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
     runtime.block_on(serve(home, link, ready))
 }
 
@@ -50,8 +51,10 @@ async fn serve(home: &Home, link: Link, ready: &mut Option<File>) -> anyhow::Res
     let control = match &handover.control {
         Some(fd) => server::inherited(fd.try_clone().context("take the control socket")?),
         None => {
-            let socket = server::bind(home).with_context(|| format!("listen on `{}`", home.socket().display()))?;
-            link.keep(0, Tag { kind: Tag::CONTROL, index: 0 }, socket.as_fd()).context("keep the control socket")?;
+            let socket =
+                server::bind(home).with_context(|| format!("listen on `{}`", home.socket().display()))?;
+            link.keep(0, Tag { kind: Tag::CONTROL, index: 0 }, socket.as_fd())
+                .context("keep the control socket")?;
             socket
         }
     };
@@ -67,8 +70,13 @@ async fn serve(home: &Home, link: Link, ready: &mut Option<File>) -> anyhow::Res
     let pump = Pump::start(fanout.clone(), notices).context("start the log thread")?;
     let (snapshot, seen) = watch::channel(Arc::new(Snapshot::default()));
     let (changes, _nobody_yet) = broadcast::channel(CHANGES);
-    let desk =
-        Desk { home: home.clone(), letters, snapshot: seen, changes: changes.clone(), pump: pump.clone(), fanout };
+    let desk = Desk {
+        home: home.clone(),
+        letters,
+        snapshot: seen,
+        changes: changes.clone(),
+        pump: pump.clone(),
+    };
     let view = DaemonView {
         pid: std::process::id(),
         keeper_pid: handover.keeper_pid,
@@ -77,7 +85,8 @@ async fn serve(home: &Home, link: Link, ready: &mut Option<File>) -> anyhow::Res
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let fleet = Fleet::new(crate::supervisor::Places { logs_dir: home.logs(), pids_dir: home.pids() });
-    let mut owner = Owner::new(home.clone(), link.clone(), hub, pump, fleet, view, Outlets { snapshot, changes });
+    let mut owner =
+        Owner::new(home.clone(), link.clone(), hub, pump, fleet, view, Outlets { snapshot, changes });
     owner.take_over(handover);
     link.ready().context("tell the keeper")?;
     let server = tokio::spawn(server::serve(control, desk));

@@ -88,8 +88,8 @@ fn read_one(path: &Path) -> Result<Vec<Saved>, DumpError> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(DumpError::Missing(path.to_owned())),
         Err(source) => return Err(DumpError::Io { verb: "read", path: path.to_owned(), source }),
     };
-    let dump: Dump =
-        serde_json::from_slice(&text).map_err(|source| DumpError::Garbage { path: path.to_owned(), source })?;
+    let dump: Dump = serde_json::from_slice(&text)
+        .map_err(|source| DumpError::Garbage { path: path.to_owned(), source })?;
     if dump.version > VERSION {
         return Err(DumpError::Later { path: path.to_owned(), version: dump.version });
     }

@@ -3,8 +3,8 @@
 use super::answer;
 use super::mailbox::Desk;
 use super::session::{ClientGone, Outbox};
-use crate::logs::{Delivery, Filter, Workers};
 use crate::logs::tail;
+use crate::logs::{Delivery, Filter, Workers};
 use crate::model::{StreamKind, WorkerId};
 use crate::proto::push::LogHeader;
 use crate::proto::request::LogsRequest;
@@ -27,7 +27,15 @@ pub(super) async fn logs(wanted: LogsRequest, desk: &Desk, outbox: &Outbox) -> R
     };
     let mut files = history_files(&snapshot, &ids, &wanted);
     if all && wanted.out && wanted.err {
-        files.insert(0, HistoryFile { worker: None, name: "pmon".into(), stream: StreamKind::Out, path: desk.home.daemon_log() });
+        files.insert(
+            0,
+            HistoryFile {
+                worker: None,
+                name: "pmon".into(),
+                stream: StreamKind::Out,
+                path: desk.home.daemon_log(),
+            },
+        );
     }
     let workers = if all { Workers::All } else { Workers::Only(ids.iter().copied().collect()) };
     let filter = Filter { workers, out: wanted.out, err: wanted.err };
@@ -84,11 +92,19 @@ fn history_files(
 ) -> Vec<HistoryFile> {
     let mut files: Vec<HistoryFile> = Vec::new();
     for worker in snapshot.workers.iter().filter(|w| ids.contains(&w.id)) {
-        let streams = [(StreamKind::Out, &worker.out_file, wanted.out), (StreamKind::Err, &worker.error_file, wanted.err)];
+        let streams = [
+            (StreamKind::Out, &worker.out_file, wanted.out),
+            (StreamKind::Err, &worker.error_file, wanted.err),
+        ];
         for (stream, path, wanted) in streams {
             let Some(path) = path.as_ref().filter(|_| wanted).map(PathBuf::from) else { continue };
             if !files.iter().any(|f| f.path == path) {
-                files.push(HistoryFile { worker: Some(worker.id), name: worker.app.name.clone(), stream, path });
+                files.push(HistoryFile {
+                    worker: Some(worker.id),
+                    name: worker.app.name.clone(),
+                    stream,
+                    path,
+                });
             }
         }
     }

@@ -32,8 +32,12 @@ pub(super) fn note(change: &Change) {
         What::State { state, reason } => {
             tracing::info!(app, id, state = state.pm2_name(), why = %reason, "state");
         }
-        What::Exited { pid, exit, wanted: true } => tracing::info!(app, id, pid, how = %exit, "ended as asked"),
-        What::Exited { pid, exit, wanted: false } => tracing::warn!(app, id, pid, how = %exit, "ended by itself"),
+        What::Exited { pid, exit, wanted: true } => {
+            tracing::info!(app, id, pid, how = %exit, "ended as asked")
+        }
+        What::Exited { pid, exit, wanted: false } => {
+            tracing::warn!(app, id, pid, how = %exit, "ended by itself")
+        }
         What::Listening { address } => tracing::info!(app, id, address, "listens"),
         What::Deleted => tracing::info!(app, id, "deleted"),
         What::Note { text } => tracing::warn!(app, id, "{text}"),

@@ -7,11 +7,11 @@ use super::timers::Timers;
 use super::trees::Trees;
 use crate::keeper::Link;
 use crate::logs::Pump;
+use crate::model::Run;
 use crate::model::change::Change;
 use crate::model::order::Outcome;
 use crate::model::snapshot::{DaemonView, Snapshot};
 use crate::model::usage::HostUsage;
-use crate::model::{Run, WorkerId};
 use crate::node::Hub;
 use crate::supervisor::{Effect, Event, Fleet, Record, Ticket};
 use crate::sys::clock;
@@ -25,7 +25,6 @@ use tokio::sync::{broadcast, oneshot, watch};
 #[derive(Debug, Clone)]
 pub(super) struct Process {
     pub(super) pid: u32,
-    pub(super) worker: WorkerId,
     pub(super) pid_file: PathBuf,
 }
 
@@ -42,7 +41,7 @@ pub(super) struct Owner {
     /// Processes that exist, by run.
     pub(super) processes: HashMap<Run, Process>,
     /// Whose pid file goes where, from the spawn on.
-    pub(super) pid_files: HashMap<Run, (WorkerId, PathBuf)>,
+    pub(super) pid_files: HashMap<Run, PathBuf>,
     /// Entries for which log pipes exist, with the record of their last spawn.
     pub(super) entries: HashMap<u64, Record>,
     /// Entries that are over and only drain their logs.
@@ -66,7 +65,15 @@ pub(super) struct Outlets {
 }
 
 impl Owner {
-    pub(super) fn new(home: Home, link: Link, hub: Hub, pump: Pump, fleet: Fleet, view: DaemonView, out: Outlets) -> Owner {
+    pub(super) fn new(
+        home: Home,
+        link: Link,
+        hub: Hub,
+        pump: Pump,
+        fleet: Fleet,
+        view: DaemonView,
+        out: Outlets,
+    ) -> Owner {
         Owner {
             home,
             link,
@@ -134,8 +141,12 @@ impl Owner {
     /// Publishes the fleet as it is, also when only the host's numbers changed.
     pub(super) fn show(&mut self) {
         self.serial += 1;
-        let snapshot =
-            Snapshot { serial: self.serial, workers: self.fleet.views(), host: self.host, daemon: self.view.clone() };
+        let snapshot = Snapshot {
+            serial: self.serial,
+            workers: self.fleet.views(),
+            host: self.host,
+            daemon: self.view.clone(),
+        };
         self.snapshot.send_replace(Arc::new(snapshot));
     }
 

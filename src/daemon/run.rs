@@ -11,10 +11,11 @@ use crate::node::NodeEvent;
 use crate::supervisor::Event;
 use anyhow::Context;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixDatagram as StdDatagram;
 use std::time::Duration;
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use tokio::net::UnixDatagram;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -34,7 +35,11 @@ pub(super) struct Inputs {
 type Sampled = (Sampler, Vec<(Run, Usage)>, HostUsage);
 
 /// Runs until the fleet is shut down, or the keeper is gone.
-pub(super) async fn run(mut owner: Owner, mut inputs: Inputs, server: JoinHandle<io::Result<()>>) -> anyhow::Result<()> {
+pub(super) async fn run(
+    mut owner: Owner,
+    mut inputs: Inputs,
+    server: JoinHandle<io::Result<()>>,
+) -> anyhow::Result<()> {
     let keeper = watch_link(&owner.link)?;
     let mut second = tokio::time::interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -46,8 +51,8 @@ pub(super) async fn run(mut owner: Owner, mut inputs: Inputs, server: JoinHandle
         let now = Instant::now();
         tokio::select! {
             ready = keeper.readable() => {
-                ready.context("wait for the keeper")?.clear_ready();
-                owner.hear_keeper()?;
+                ready.context("wait for the keeper")?;
+                owner.hear_keeper(&keeper)?;
             }
             Some(letter) = inputs.from_sessions.recv() => owner.read(letter),
             Some(event) = inputs.from_node.recv() => owner.hear_node(event),
@@ -69,10 +74,11 @@ pub(super) async fn run(mut owner: Owner, mut inputs: Inputs, server: JoinHandle
     farewell(owner, server).await
 }
 
-fn watch_link(link: &Link) -> anyhow::Result<AsyncFd<OwnedFd>> {
-    let own = link.as_fd().try_clone_to_owned().context("watch the keeper")?;
-    AsyncFd::register_with_interest(own, Interest::READABLE)
-        .map_err(|error| anyhow::anyhow!("watch the keeper: descriptor {}", error.into_parts().0.as_raw_fd()))
+/// The link as something to wait for. The link itself reads: its messages carry descriptors.
+fn watch_link(link: &Link) -> anyhow::Result<UnixDatagram> {
+    let own = StdDatagram::from(link.as_fd().try_clone_to_owned().context("watch the keeper")?);
+    own.set_nonblocking(true).context("watch the keeper")?;
+    UnixDatagram::from_std(own).context("watch the keeper")
 }
 
 /// Reading /proc for a thousand workers takes a while: not on the owner's thread.
@@ -98,22 +104,34 @@ async fn farewell(owner: Owner, server: JoinHandle<io::Result<()>>) -> anyhow::R
 }
 
 impl Owner {
-    fn hear_keeper(&mut self) -> anyhow::Result<()> {
-        while let Some(message) = self.link.receive().context("hear the keeper")? {
-            match message {
-                FromKeeper::Spawned { run, pid, .. } => self.spawned(run, pid),
-                FromKeeper::SpawnFailed { run, errno, stage, .. } => {
-                    let what = format!("{stage}: {}", io::Error::from_raw_os_error(errno));
-                    self.happen(Event::SpawnFailed { run, what });
-                }
-                FromKeeper::Exited { run, pid, status, .. } => {
-                    self.exited(run, pid, Exit::from_wait_status(status));
-                }
-                // Only said at the start.
-                FromKeeper::Welcome { .. } | FromKeeper::Entry(_) | FromKeeper::End => {}
+    /// All that the keeper has said by now.
+    fn hear_keeper(&mut self, keeper: &UnixDatagram) -> anyhow::Result<()> {
+        let heard = keeper.try_io(Interest::READABLE, || {
+            while let Some(message) = self.link.receive()? {
+                self.hear(message);
             }
+            // Says that the socket is empty: the next wait waits.
+            Err::<(), _>(io::ErrorKind::WouldBlock.into())
+        });
+        match heard {
+            Err(e) if e.kind() != io::ErrorKind::WouldBlock => Err(e).context("hear the keeper"),
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    fn hear(&mut self, message: FromKeeper) {
+        match message {
+            FromKeeper::Spawned { run, pid, .. } => self.spawned(run, pid),
+            FromKeeper::SpawnFailed { run, errno, stage, .. } => {
+                let what = format!("{stage}: {}", io::Error::from_raw_os_error(errno));
+                self.happen(Event::SpawnFailed { run, what });
+            }
+            FromKeeper::Exited { run, pid, status, .. } => {
+                self.exited(run, pid, Exit::from_wait_status(status));
+            }
+            // Only said at the start.
+            FromKeeper::Welcome { .. } | FromKeeper::Entry(_) | FromKeeper::End => {}
+        }
     }
 
     fn hear_node(&mut self, event: NodeEvent) {

@@ -103,7 +103,9 @@ fn bind(address: &SocketAddress) -> io::Result<OwnedFd> {
         SocketAddress::Tcp { host, port } => {
             any_family(host, *port, |at| TcpListener::bind(at)).map(OwnedFd::from)
         }
-        SocketAddress::Udp { host, port } => any_family(host, *port, |at| UdpSocket::bind(at)).map(OwnedFd::from),
+        SocketAddress::Udp { host, port } => {
+            any_family(host, *port, |at| UdpSocket::bind(at)).map(OwnedFd::from)
+        }
         SocketAddress::Unix { path } => bind_unix(path).map(OwnedFd::from),
     }
 }

@@ -36,10 +36,14 @@ impl Owner {
         let (run, app) = (record.run, &record.app);
         let made = self.make(app)?;
         let fresh = !self.entries.contains_key(&run.entry);
-        let held = if fresh { Some(crate::logs::held().map_err(|e| format!("make log pipes: {e}"))?) } else { None };
+        let held =
+            if fresh { Some(crate::logs::held().map_err(|e| format!("make log pipes: {e}"))?) } else { None };
         let generation = u32::try_from(run.generation).unwrap_or(u32::MAX);
         let tag = |kind, index| Tag { kind, index };
-        let mut keep = vec![(tag(Tag::OUT_PIPE, generation), made.out.as_fd()), (tag(Tag::ERR_PIPE, generation), made.err.as_fd())];
+        let mut keep = vec![
+            (tag(Tag::OUT_PIPE, generation), made.out.as_fd()),
+            (tag(Tag::ERR_PIPE, generation), made.err.as_fd()),
+        ];
         if let Some((channel, _)) = &made.channel {
             keep.push((tag(Tag::CHANNEL, generation), channel.as_fd()));
         }
@@ -53,19 +57,23 @@ impl Owner {
         let envp = strings(environment(record, &made, &self.home))?;
         let cwd = string(app.cwd.to_string_lossy().into_owned())?;
         let blob = serde_json::to_vec(record).map_err(|e| format!("write the record: {e}"))?;
+        let creds =
+            app.user.as_ref().map(|user| Creds { uid: user.uid, gid: user.gid, groups: vec![user.gid] });
+        let Some(program) = argv.first() else { return Err("run nothing: there is no program".into()) };
         let request = SpawnRequest {
             run,
             token: run.generation,
+            program,
             argv: &argv,
             envp: &envp,
             cwd: &cwd,
-            creds: app.user.as_ref().map(|user| Creds { uid: user.uid, gid: user.gid, groups: vec![user.gid] }),
+            creds: creds.as_ref(),
             listen_pid: made.sockets > 0,
             map: &map,
             keep: &keep,
             blob: &blob,
         };
-        self.link.spawn(request).map_err(|e| format!("ask the keeper for a process: {e}"))?;
+        self.link.spawn(&request).map_err(|e| format!("ask the keeper for a process: {e}"))?;
         self.entries.insert(run.entry, record.clone());
         if let Some(held) = held {
             self.pump.attach(run.entry, source(record), sink(record, &self.home), held);

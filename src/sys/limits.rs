@@ -8,7 +8,8 @@ pub fn raise_open_files() {
     let now = getrlimit(Resource::Nofile);
     if now.current != now.maximum {
         let most = Rlimit { current: now.maximum, maximum: now.maximum };
-        // Fewer instances then fit; opening says so.
-        drop(setrlimit(Resource::Nofile, most));
+        if let Err(error) = setrlimit(Resource::Nofile, most) {
+            tracing::warn!(%error, "failed to raise the limit of open files");
+        }
     }
 }

@@ -89,18 +89,25 @@ fn a_port_in_use_is_the_apps_error_and_is_explained() {
     let holder = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
     let port = holder.local_addr().unwrap().port();
     let script = fixture("server.js").display().to_string();
-    let start = home.command(&["start", &script, "-i", "1", "--name", "web", "--max-restarts", "2"]).env("PORT", port.to_string()).output();
+    let start = home
+        .command(&["start", &script, "-i", "1", "--name", "web", "--max-restarts", "2"])
+        .env("PORT", port.to_string())
+        .output();
     assert!(start.unwrap().status.success());
     wait_for("errored", || {
         let statuses = home.statuses();
         if statuses == ["errored"] { Ok(()) } else { Err(format!("{statuses:?}")) }
     });
     wait_for("EADDRINUSE in the log", || {
-        let log = std::fs::read_to_string(home.path().join("logs/web-error-0.log")).map_err(|e| e.to_string())?;
+        let log =
+            std::fs::read_to_string(home.path().join("logs/web-error-0.log")).map_err(|e| e.to_string())?;
         if log.contains("EADDRINUSE") { Ok(()) } else { Err(log) }
     });
     let log = home.log();
-    assert!(log.contains(&port.to_string()) && log.contains(&format!("pid {}", std::process::id())), "the holder is named\n{log}");
+    assert!(
+        log.contains(&port.to_string()) && log.contains(&format!("pid {}", std::process::id())),
+        "the holder is named\n{log}"
+    );
     drop(holder);
 }
 
@@ -133,7 +140,10 @@ fn a_port_is_not_taken_by_two_apps() {
     let port = free_port();
     let script = fixture("server.js").display().to_string();
     for name in ["one", "two"] {
-        let started = home.command(&["start", &script, "-i", "1", "--name", name, "--max-restarts", "1"]).env("PORT", port.to_string()).output();
+        let started = home
+            .command(&["start", &script, "-i", "1", "--name", name, "--max-restarts", "1"])
+            .env("PORT", port.to_string())
+            .output();
         assert!(started.unwrap().status.success());
         if name == "one" {
             crate::support::wait_http(port);

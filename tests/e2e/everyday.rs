@@ -101,7 +101,11 @@ fn a_worker_killed_is_back_with_a_count_of_one_and_the_log_says_why() {
     kill(i32::try_from(before[0]).unwrap(), "KILL");
     wait_for("the restarted worker", || {
         let (pids, statuses) = (home.pids(), home.statuses());
-        if pids[0] != before[0] && pids[0] != 0 && statuses[0] == "online" { Ok(()) } else { Err(format!("{pids:?} {statuses:?}")) }
+        if pids[0] != before[0] && pids[0] != 0 && statuses[0] == "online" {
+            Ok(())
+        } else {
+            Err(format!("{pids:?} {statuses:?}"))
+        }
     });
     assert_eq!(home.restarts(), [1, 0]);
     assert_eq!(home.pids()[1], before[1]);
@@ -136,7 +140,9 @@ fn anything_else_runs_in_fork_mode() {
     home.ok(&["start", "echo quoted here; sleep 1000", "--name", "quoted"]);
     assert_eq!(home.statuses(), vec!["online"; 4]);
     assert!(home.jlist().iter().all(|w| w["pm2_env"]["exec_mode"] == "fork_mode"));
-    for (file, line) in [("a-out.log", "python here"), ("b-out.log", "shell here"), ("quoted-out.log", "quoted here")] {
+    for (file, line) in
+        [("a-out.log", "python here"), ("b-out.log", "shell here"), ("quoted-out.log", "quoted here")]
+    {
         let path = home.path().join("logs").join(file);
         wait_for(&format!("`{line}` in {}", path.display()), || {
             let text = std::fs::read_to_string(&path).map_err(|e| e.to_string())?;
@@ -161,7 +167,9 @@ fn what_is_saved_is_resurrected() {
     let list: Vec<_> = home
         .jlist()
         .iter()
-        .map(|w| (w["name"].as_str().unwrap().to_owned(), w["pm2_env"]["status"].as_str().unwrap().to_owned()))
+        .map(|w| {
+            (w["name"].as_str().unwrap().to_owned(), w["pm2_env"]["status"].as_str().unwrap().to_owned())
+        })
         .collect();
     let want = [("one", "stopped"), ("two", "online"), ("two", "online")];
     assert_eq!(list, want.map(|(n, s)| (n.to_owned(), s.to_owned())));

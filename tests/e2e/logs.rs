@@ -18,7 +18,8 @@ fn history_has_exactly_the_last_lines_and_live_follows() {
         if text.lines().count() == 10 { Ok(()) } else { Err(format!("{} lines", text.lines().count())) }
     });
     let shown = home.ok(&["logs", "talk", "--lines", "3", "--nostream", "--raw", "--out"]).out;
-    let ends: Vec<_> = shown.lines().filter(|l| l.starts_with('x')).map(|l| l.rsplit(' ').next().unwrap()).collect();
+    let ends: Vec<_> =
+        shown.lines().filter(|l| l.starts_with('x')).map(|l| l.rsplit(' ').next().unwrap()).collect();
     assert_eq!(ends, ["8", "9", "10"], "{shown}");
     let shown = home.ok(&["logs", "talk", "--nostream"]).all();
     assert!(shown.contains("oops"), "{shown}");

@@ -3,8 +3,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod everyday;
 mod errors;
+mod everyday;
 mod logs;
 mod survive;
 mod trees;

@@ -20,13 +20,23 @@ fn workers_keep_their_pids_counts_and_uptimes_and_no_request_fails() {
     let home = TestHome::new();
     let port = free_port();
     let script = fixture("server.js").display().to_string();
-    home.command(&["start", &script, "-i", "4", "--name", "web"]).env("PORT", port.to_string()).status().unwrap();
+    home.command(&["start", &script, "-i", "4", "--name", "web"])
+        .env("PORT", port.to_string())
+        .status()
+        .unwrap();
     wait_http(port);
     home.ok(&["restart", "2"]);
     let facts = |home: &TestHome| {
         home.jlist()
             .iter()
-            .map(|w| (w["pid"].clone(), w["pm2_env"]["restart_time"].clone(), w["pm2_env"]["pm_uptime"].clone(), w["pm2_env"]["status"].clone()))
+            .map(|w| {
+                (
+                    w["pid"].clone(),
+                    w["pm2_env"]["restart_time"].clone(),
+                    w["pm2_env"]["pm_uptime"].clone(),
+                    w["pm2_env"]["status"].clone(),
+                )
+            })
             .collect::<Vec<_>>()
     };
     let before = facts(&home);
@@ -67,7 +77,10 @@ fn workers_keep_their_pids_counts_and_uptimes_and_no_request_fails() {
 #[test]
 fn no_log_line_is_lost_or_doubled() {
     let home = TestHome::new();
-    home.file("count.sh", "i=0; while [ $i -lt 60000 ]; do i=$((i+1)); echo line $i; done; echo end; sleep 1000\n");
+    home.file(
+        "count.sh",
+        "i=0; while [ $i -lt 60000 ]; do i=$((i+1)); echo line $i; done; echo end; sleep 1000\n",
+    );
     home.ok(&["start", "count.sh"]);
     for _ in 0..5 {
         kill_daemon(&home);
@@ -92,11 +105,15 @@ fn an_exit_while_no_daemon_lives_is_known_with_its_code() {
     // Stopped, the daemon hears nothing; killed then, it has never heard of the exit.
     kill(daemon, "STOP");
     let child = wait_for("the worker's child", || {
-        let children = std::fs::read_to_string(format!("/proc/{worker}/task/{worker}/children")).map_err(|e| e.to_string())?;
+        let children = std::fs::read_to_string(format!("/proc/{worker}/task/{worker}/children"))
+            .map_err(|e| e.to_string())?;
         children.split_whitespace().next().and_then(|c| c.parse::<i32>().ok()).ok_or(children)
     });
     kill(child, "TERM");
-    wait_for("the worker's end", || if crate::support::is_alive(worker) { Err("alive".into()) } else { Ok(()) });
+    wait_for(
+        "the worker's end",
+        || if crate::support::is_alive(worker) { Err("alive".into()) } else { Ok(()) },
+    );
     kill_daemon(&home);
     assert_eq!(home.statuses(), ["stopped"]);
     assert!(home.ok(&["describe", "leave"]).out.contains("exit code 5"));

@@ -51,7 +51,8 @@ fn descendants(root: i32) -> Vec<i32> {
     let mut next = 0;
     while let Some(pid) = found.get(next).copied() {
         next += 1;
-        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        let children =
+            std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
         found.extend(children.split_whitespace().filter_map(|c| c.parse::<i32>().ok()));
     }
     found.split_off(1)

@@ -154,7 +154,9 @@ pub fn wait_for<T>(what: &str, mut check: impl FnMut() -> Result<T, String>) -> 
     loop {
         match check() {
             Ok(value) => return value,
-            Err(seen) if Instant::now() > deadline => panic!("waited {PATIENCE:?} for {what}; last seen: {seen}"),
+            Err(seen) if Instant::now() > deadline => {
+                panic!("waited {PATIENCE:?} for {what}; last seen: {seen}")
+            }
             Err(_) => pause(),
         }
     }
@@ -163,7 +165,8 @@ pub fn wait_for<T>(what: &str, mut check: impl FnMut() -> Result<T, String>) -> 
 /// The pause between two looks of [`wait_for`]: a poll(2) on nothing.
 pub fn pause() {
     let nothing: &mut [rustix::event::PollFd<'_>] = &mut [];
-    let _elapsed = rustix::event::poll(nothing, Some(&rustix::time::Timespec { tv_sec: 0, tv_nsec: 15_000_000 }));
+    let _elapsed =
+        rustix::event::poll(nothing, Some(&rustix::time::Timespec { tv_sec: 0, tv_nsec: 15_000_000 }));
 }
 
 pub fn is_alive(pid: i32) -> bool {
@@ -172,7 +175,8 @@ pub fn is_alive(pid: i32) -> bool {
 }
 
 pub fn kill(pid: i32, signal: &str) {
-    let _done = Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).stderr(Stdio::null()).status();
+    let _done =
+        Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).stderr(Stdio::null()).status();
 }
 
 /// A port nobody listens on.
@@ -183,7 +187,8 @@ pub fn free_port() -> u16 {
 /// `GET /` on a fresh connection: status code and body.
 pub fn get(port: u16) -> Result<(u16, String), String> {
     let at = std::net::SocketAddr::from(([127, 0, 0, 1], port));
-    let mut stream = TcpStream::connect_timeout(&at, Duration::from_secs(10)).map_err(|e| format!("connect: {e}"))?;
+    let mut stream =
+        TcpStream::connect_timeout(&at, Duration::from_secs(10)).map_err(|e| format!("connect: {e}"))?;
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     stream
         .write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
