@@ -251,7 +251,8 @@ mod tests {
         let mut outbox: Outbox<&str> = Outbox::default();
         outbox.push(b"long".to_vec());
         let mut room = 2;
-        let blocked = outbox.flush(|_, _| if std::mem::take(&mut room) == 0 { Err(Errno::AGAIN) } else { Ok(2) });
+        let blocked =
+            outbox.flush(|_, _| if std::mem::take(&mut room) == 0 { Err(Errno::AGAIN) } else { Ok(2) });
         assert_eq!(blocked, Ok(Flushed::Full));
         outbox.push_acknowledgement(b"A".to_vec());
         assert_eq!(written(&mut outbox), "ngA");

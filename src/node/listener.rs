@@ -109,7 +109,8 @@ impl Listener {
     /// Takes over what a former daemon had; `None` if the record cannot be read or no socket came with it.
     pub fn adopt(blob: &[u8], fds: Vec<(u32, OwnedFd)>) -> Option<Listener> {
         let record: Record = serde_json::from_slice(blob).ok()?;
-        let mut listener = Listener::without_sockets(record.app, record.key, record.kind, record.ask, record.data);
+        let mut listener =
+            Listener::without_sockets(record.app, record.key, record.kind, record.ask, record.data);
         listener.holders = record.holders.into_iter().collect();
         listener.sockets = fds.into_iter().map(|(slot, fd)| (slot, Socket::new(fd))).collect();
         (!listener.sockets.is_empty()).then_some(listener)
@@ -183,7 +184,8 @@ impl Listener {
         let mut reply = json!({
             "cmd": "NODE_CLUSTER", "ack": ack, "errno": 0, "key": self.key, "data": self.data, "seq": seq,
         });
-        if let (Kind::RoundRobin, Some(at), Some(fields)) = (self.kind, self.address(), reply.as_object_mut()) {
+        if let (Kind::RoundRobin, Some(at), Some(fields)) = (self.kind, self.address(), reply.as_object_mut())
+        {
             let (address, family) = (at.ip().to_string(), if at.is_ipv6() { "IPv6" } else { "IPv4" });
             let name = json!({ "address": address, "family": family, "port": at.port() });
             fields.insert("sockname".to_owned(), name);
@@ -232,7 +234,9 @@ fn bind_at(ask: &Ask, address: SocketAddr) -> Result<OwnedFd, Errno> {
         AddressType::Udp4 | AddressType::Udp6 => {
             socket::udp(address, v6_only(ask), ask.flags.unwrap_or(0) & 4 != 0)
         }
-        AddressType::Tcp4 | AddressType::Tcp6 | AddressType::Unix => socket::tcp(address, v6_only(ask), false),
+        AddressType::Tcp4 | AddressType::Tcp6 | AddressType::Unix => {
+            socket::tcp(address, v6_only(ask), false)
+        }
     }
 }
 
@@ -297,7 +301,10 @@ mod tests {
         let fd = listener.sockets.values().next().unwrap().fd.try_clone().unwrap();
         let back = Listener::adopt(&listener.record(), vec![(0, fd)]).unwrap();
         assert_eq!(back.holders, listener.holders);
-        assert_eq!((back.key.as_str(), &back.data, back.kind), (listener.key.as_str(), &listener.data, listener.kind));
+        assert_eq!(
+            (back.key.as_str(), &back.data, back.kind),
+            (listener.key.as_str(), &listener.data, listener.kind)
+        );
         assert_eq!(back.address(), listener.address());
         assert!(Listener::adopt(&listener.record(), Vec::new()).is_none());
         assert!(Listener::adopt(b"{}", Vec::new()).is_none());
@@ -335,7 +342,9 @@ mod tests {
 
     #[test]
     fn bad_addresses_are_errors() {
-        let with = |address: &str, port| open(Ask { address: Some(address.into()), port, ..Ask::default() }, Scheduling::Shared);
+        let with = |address: &str, port| {
+            open(Ask { address: Some(address.into()), port, ..Ask::default() }, Scheduling::Shared)
+        };
         assert_eq!(with("192.0.2.1", 0).unwrap_err(), Errno::ADDRNOTAVAIL);
         assert_eq!(with("nonsense", 0).unwrap_err(), Errno::INVAL);
         assert_eq!(with("127.0.0.1", 70_000).unwrap_err(), Errno::INVAL);

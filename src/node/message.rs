@@ -376,7 +376,10 @@ mod tests {
         assert_eq!(read(r#"{"cmd":"NODE_CLUSTER","act":"online","seq":0}"#), Incoming::Online);
         let query = r#"{"cmd":"NODE_CLUSTER","act":"queryServer","index":0,"data":null,"address":null,"port":3001,"addressType":4,"backlog":0,"seq":1}"#;
         let ask = Ask { port: 3001, backlog: Some(0), ..Ask::default() };
-        assert_eq!(read(query), Incoming::QueryServer { seq: 1, ask: Box::new(ask.clone()), data: Value::Null });
+        assert_eq!(
+            read(query),
+            Incoming::QueryServer { seq: 1, ask: Box::new(ask.clone()), data: Value::Null }
+        );
         let listening = r#"{"cmd":"NODE_CLUSTER","act":"listening","index":0,"data":null,"address":null,"port":3001,"addressType":4,"backlog":0,"seq":2}"#;
         assert_eq!(read(listening), Incoming::Listening(Box::new(ask)));
         let accepted = r#"{"cmd":"NODE_CLUSTER","ack":7,"accepted":true,"seq":3}"#;
@@ -401,7 +404,10 @@ mod tests {
         let newconn = r#"{"cmd":"NODE_HANDLE","type":"net.Native","msg":{"cmd":"NODE_CLUSTER","act":"newconn","key":"null:3001:4:","seq":9}}"#;
         assert_eq!(text(line::new_connection("null:3001:4:", 9)), format!("{newconn}\n"));
         assert_eq!(text(line::acknowledge(5, 6)), "{\"cmd\":\"NODE_CLUSTER\",\"ack\":5,\"seq\":6}\n");
-        assert_eq!(text(line::disconnect(6)), "{\"cmd\":\"NODE_CLUSTER\",\"act\":\"disconnect\",\"seq\":6}\n");
+        assert_eq!(
+            text(line::disconnect(6)),
+            "{\"cmd\":\"NODE_CLUSTER\",\"act\":\"disconnect\",\"seq\":6}\n"
+        );
         assert_eq!(text(line::drain(2000)), "{\"cmd\":\"NODE_PMON\",\"act\":\"drain\",\"ms\":2000}\n");
         assert_eq!(text(line::handle_ack()), "{\"cmd\":\"NODE_HANDLE_ACK\"}\n");
         assert_eq!(text(line::user(&json!("shutdown"))), "\"shutdown\"\n");
@@ -416,18 +422,35 @@ mod tests {
         assert_eq!((fixed.key().as_str(), fixed.display().as_str()), ("::1:80:6:", "[::1]:80"));
         let udp = Ask { port: 53, address_type: AddressType::Udp4, ..Ask::default() };
         assert_eq!((udp.key().as_str(), udp.display().as_str()), (r#"null:53:"udp4":"#, "udp *:53"));
-        let path = Ask { port: -1, address: Some("/a\0b".into()), address_type: AddressType::Unix, ..Ask::default() };
+        let path = Ask {
+            port: -1,
+            address: Some("/a\0b".into()),
+            address_type: AddressType::Unix,
+            ..Ask::default()
+        };
         assert_eq!(path.display(), "@b");
     }
 
     #[test]
     fn nonsense_of_an_app_means_nothing() {
         let nonsense = [
-            "null", "1", "[]", "{}", "\"x\"", r#"{"cmd":5}"#, r#"{"cmd":"NODE_"}"#, r#"{"cmd":"NODE_NEW_THING"}"#,
-            r#"{"cmd":"NODE_CLUSTER"}"#, r#"{"cmd":"NODE_CLUSTER","act":"queryServer"}"#,
+            "null",
+            "1",
+            "[]",
+            "{}",
+            "\"x\"",
+            r#"{"cmd":5}"#,
+            r#"{"cmd":"NODE_"}"#,
+            r#"{"cmd":"NODE_NEW_THING"}"#,
+            r#"{"cmd":"NODE_CLUSTER"}"#,
+            r#"{"cmd":"NODE_CLUSTER","act":"queryServer"}"#,
             r#"{"cmd":"NODE_CLUSTER","act":"queryServer","seq":1,"addressType":9}"#,
-            r#"{"cmd":"NODE_CLUSTER","ack":-1}"#, r#"{"cmd":"NODE_PMON","act":"?"}"#, r#"{"type":"x"}"#,
-            r#"{"type":"x","data":0}"#, r#"{"type":1,"data":1}"#, r#"{"type":"axm:option:setPID","data":1}"#,
+            r#"{"cmd":"NODE_CLUSTER","ack":-1}"#,
+            r#"{"cmd":"NODE_PMON","act":"?"}"#,
+            r#"{"type":"x"}"#,
+            r#"{"type":"x","data":0}"#,
+            r#"{"type":1,"data":1}"#,
+            r#"{"type":"axm:option:setPID","data":1}"#,
         ];
         for line in nonsense {
             assert_eq!(read(line), Incoming::Other, "{line}");

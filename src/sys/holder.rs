@@ -57,14 +57,15 @@ fn inode<'a>(line: &'a str, port: u16, state: Option<&str>) -> Option<&'a str> {
 
 fn has(pid: u32, sockets: &[String]) -> bool {
     let Ok(fds) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
-    fds.flatten().filter_map(|fd| fs::read_link(fd.path()).ok()).any(|target| {
-        target.to_str().is_some_and(|target| sockets.iter().any(|socket| socket == target))
-    })
+    fds.flatten()
+        .filter_map(|fd| fs::read_link(fd.path()).ok())
+        .any(|target| target.to_str().is_some_and(|target| sockets.iter().any(|socket| socket == target)))
 }
 
 fn command(pid: u32) -> String {
     let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let words: Vec<_> = line.split(|b| *b == 0).filter(|w| !w.is_empty()).map(String::from_utf8_lossy).collect();
+    let words: Vec<_> =
+        line.split(|b| *b == 0).filter(|w| !w.is_empty()).map(String::from_utf8_lossy).collect();
     let text = if words.is_empty() {
         fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned()
     } else {

@@ -4,8 +4,8 @@
 
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect, getsockname,
-    ipproto, socket_with, socketpair, sockopt,
+    AddressFamily, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect,
+    getsockname, ipproto, socket_with, socketpair, sockopt,
 };
 use std::fs::{OpenOptions, Permissions};
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
@@ -227,7 +227,10 @@ mod tests {
 
     #[test]
     fn addresses_may_name_their_interface() {
-        assert_eq!(parse_address("::1%1", 5).unwrap(), SocketAddrV6::new(Ipv6Addr::LOCALHOST, 5, 0, 1).into());
+        assert_eq!(
+            parse_address("::1%1", 5).unwrap(),
+            SocketAddrV6::new(Ipv6Addr::LOCALHOST, 5, 0, 1).into()
+        );
         assert_eq!(parse_address("127.0.0.1", 5).unwrap(), SocketAddr::from((Ipv4Addr::LOCALHOST, 5)));
         assert_eq!(parse_address("nonsense", 5).unwrap_err(), Errno::INVAL);
     }

@@ -1,0 +1,313 @@
+//! The primary's side of Node's cluster: who may listen where, and the answers of workers to what they were handed.
+
+use super::channel::Purpose;
+use super::core::{Core, Source};
+use super::dispatch::{REST_FULL, REST_NO_FDS};
+use super::event::NodeEvent;
+use super::listener::{Kind, Listener};
+use super::message::{Ask, line};
+use super::worker::Phase;
+use crate::model::Run;
+use crate::sys::holder;
+use rustix::event::epoll::EventFlags;
+use rustix::io::Errno;
+use serde_json::{Value, json};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+impl Core {
+    /// A listener of a former daemon. Its workers join it as their channels are added.
+    pub(super) fn adopt_listener(&mut self, entry: u64, fds: Vec<(u32, OwnedFd)>, blob: &[u8]) {
+        self.last_entry = self.last_entry.max(entry);
+        match Listener::adopt(blob, fds) {
+            Some(listener) => {
+                self.listeners.insert(entry, listener);
+                self.refresh(entry);
+            }
+            // Nobody could say who may use it: the next to ask for the address binds it anew.
+            None => self.keep.forget(entry),
+        }
+    }
+
+    /// A worker was added: it joins what it holds according to the records. It is taken to be free.
+    pub(super) fn rejoin(&mut self, run: Run) {
+        for entry in self.entries(|_| true) {
+            let Some(listener) = self.listeners.get_mut(&entry) else { continue };
+            let before = listener.holders.len();
+            listener.holders.retain(|other, _| other.entry != run.entry || *other == run);
+            let changed = listener.holders.len() != before;
+            if listener.holders.contains_key(&run) && listener.kind != Kind::Shared {
+                listener.rotation.join(run);
+            }
+            if changed {
+                self.save(entry);
+            }
+            self.refresh(entry);
+        }
+    }
+
+    /// A worker holds nothing any more; its listeners stay, for whoever comes after it.
+    pub(super) fn depart(&mut self, run: Run) {
+        for entry in self.entries(|_| true) {
+            let Some(listener) = self.listeners.get_mut(&entry) else { continue };
+            listener.rotation.gone(run);
+            if listener.holders.remove(&run).is_some() {
+                self.save(entry);
+                self.refresh(entry);
+            }
+        }
+    }
+
+    /// May it listen there? Answers always, unless it is on its way out.
+    pub(super) fn query_server(&mut self, run: Run, seq: u64, ask: Ask, data: Value) {
+        let Some(worker) = self.workers.get(&run) else { return };
+        match worker.phase {
+            Phase::Serving | Phase::Stopping => {}
+            Phase::Draining | Phase::Leaving => return,
+        }
+        let key = ask.key();
+        let address = ask.display();
+        match self.grant(run, ask, data) {
+            Ok(entry) => self.answer(run, seq, entry),
+            Err(errno) => {
+                self.refuse(run, seq, &key, errno);
+                let what = self.explain(run, &address, errno);
+                self.emit(NodeEvent::BindFailed { run, address, what });
+            }
+        }
+    }
+
+    /// Makes it a holder of the listener for what it asks; kept and recorded before anybody uses it.
+    fn grant(&mut self, run: Run, ask: Ask, data: Value) -> Result<u64, Errno> {
+        let worker = self.workers.get(&run).ok_or(Errno::INVAL)?;
+        if ask.fd.is_some_and(|fd| fd >= 0) {
+            // The number means nothing in another process.
+            return Err(Errno::INVAL);
+        }
+        let (app, slot) = (Arc::clone(&worker.app), worker.slot);
+        let kind = Kind::of(worker.scheduling, ask.address_type);
+        let key = ask.key();
+        let known = self.entries(|l| l.app == app && l.key == key).first().copied();
+        let entry = match known {
+            Some(entry) => entry,
+            None => self.open(&app, ask, kind, slot, data)?,
+        };
+        let listener = self.listeners.get_mut(&entry).ok_or(Errno::INVAL)?;
+        if listener.holders.contains_key(&run) {
+            // A second handle under one key would fail an assertion in the worker.
+            return Err(Errno::ADDRINUSE);
+        }
+        let index = listener.index(slot);
+        let (fd, new) = listener.socket_for(slot)?;
+        listener.holders.insert(run, slot);
+        if new || known.is_none() {
+            self.keep.keep(entry, index, fd.as_fd());
+        }
+        self.save(entry);
+        self.refresh(entry);
+        Ok(entry)
+    }
+
+    /// A new listener. Where only abandoned ones of the same app are in the way (it listens on `127.0.0.1:80` now and
+    /// on `*:80` before its restart), they make room.
+    fn open(&mut self, app: &Arc<str>, ask: Ask, kind: Kind, slot: u32, data: Value) -> Result<u64, Errno> {
+        let port = ask.port;
+        let mut opened = Listener::open(Arc::clone(app), ask.clone(), kind, slot, data.clone());
+        if opened.as_ref().is_err_and(|e| *e == Errno::ADDRINUSE) && port > 0 {
+            for entry in self.entries(|l| l.app == *app && l.ask.port == port && l.holders.is_empty()) {
+                self.close_listener(entry);
+            }
+            opened = Listener::open(Arc::clone(app), ask, kind, slot, data);
+        }
+        self.last_entry += 1;
+        self.listeners.insert(self.last_entry, opened?);
+        Ok(self.last_entry)
+    }
+
+    /// The answer first, then its turn: whatever is handed to it comes after the answer.
+    fn answer(&mut self, run: Run, ack: u64, entry: u64) {
+        let seq = self.seq();
+        let Some(listener) = self.listeners.get_mut(&entry) else { return };
+        let reply = listener.reply(ack, seq);
+        let handle = match listener.kind {
+            Kind::RoundRobin => None,
+            Kind::Shared | Kind::ReusePort => {
+                let slot = listener.holders.get(&run).copied().unwrap_or(0);
+                listener.socket_for(slot).ok().map(|(fd, _)| fd)
+            }
+        };
+        if listener.kind != Kind::Shared {
+            listener.rotation.join(run);
+        }
+        let kind = if listener.ask.address_type.is_udp() { "dgram.Native" } else { "net.Native" };
+        match (handle, self.workers.get_mut(&run).and_then(|w| w.channel.as_mut())) {
+            (Some(fd), Some(channel)) => {
+                let line = line::with_handle(kind, &reply);
+                channel.outbox.push_handle(line, fd, Purpose::Socket { entry, ack });
+                self.flush(run);
+            }
+            _ => self.tell(run, line::plain(&reply)),
+        }
+    }
+
+    fn refuse(&mut self, run: Run, ack: u64, key: &str, errno: Errno) {
+        let seq = self.seq();
+        let reply = json!({
+            "cmd": "NODE_CLUSTER", "ack": ack, "errno": -errno.raw_os_error(), "key": key, "data": null, "seq": seq,
+        });
+        self.tell(run, line::plain(&reply));
+    }
+
+    /// Completes "failed to …"; names the holder of the port where that can be found out.
+    fn explain(&mut self, run: Run, address: &str, errno: Errno) -> String {
+        let why = std::io::Error::from(errno);
+        if errno != Errno::ADDRINUSE {
+            return format!("listen on `{address}`: {why}");
+        }
+        let holder = port_of(address).and_then(|port| {
+            let ours = self.workers.get(&run).map(|w| Arc::clone(&w.app));
+            let other = self.listeners.values().find(|l| l.address().is_some_and(|at| at.port() == port));
+            match (other, ours) {
+                (Some(l), Some(app)) if l.app == app => Some("this app itself".to_owned()),
+                (Some(l), _) => Some(format!("app `{}`", l.app)),
+                (None, _) => self.search(port, address.starts_with("udp ")),
+            }
+        });
+        let by = holder.map(|holder| format!(", held by {holder}")).unwrap_or_default();
+        format!("listen on `{address}`: address already in use{by}")
+    }
+
+    /// Searching all descriptors of all processes takes milliseconds: one search a second and port will do.
+    fn search(&mut self, port: u16, udp: bool) -> Option<String> {
+        if let Some((known, at, found)) = &self.last_search
+            && *known == port
+            && self.now < at + 1000
+        {
+            return found.clone();
+        }
+        let found = if udp { holder::of_udp(port) } else { holder::of_tcp(port) };
+        let found = found.map(|holder| holder.to_string());
+        self.last_search = Some((port, self.now, found.clone()));
+        found
+    }
+
+    /// A worker's server is closed. When that was the last and the app's own wish, the listener closes at once, before
+    /// the next message is read: the app may want to listen there again.
+    pub(super) fn closed(&mut self, run: Run, key: &str) {
+        let Some(worker) = self.workers.get(&run) else { return };
+        let (app, wish) = (Arc::clone(&worker.app), worker.phase == Phase::Serving);
+        for entry in self.entries(|l| l.app == app && l.key == key) {
+            let Some(listener) = self.listeners.get_mut(&entry) else { continue };
+            listener.rotation.leave(run);
+            if listener.holders.remove(&run).is_none() {
+                continue;
+            }
+            if listener.holders.is_empty() && wish {
+                self.close_listener(entry);
+            } else {
+                self.save(entry);
+                self.refresh(entry);
+            }
+        }
+    }
+
+    /// Closes a listener for good.
+    pub(super) fn close_listener(&mut self, entry: u64) {
+        let Some(listener) = self.listeners.remove(&entry) else { return };
+        for socket in listener.sockets.values() {
+            if let Some(token) = socket.token {
+                self.forget_source(token, &socket.fd);
+            }
+        }
+        listener.unlink();
+        self.keep.forget(entry);
+    }
+
+    /// It took the connection, or not.
+    pub(super) fn answered(&mut self, run: Run, ack: u64, accepted: bool) {
+        let handed = self.workers.get_mut(&run).and_then(|w| w.handed.remove(&ack));
+        let Some(listener) = handed.and_then(|entry| self.listeners.get_mut(&entry)) else { return };
+        if accepted {
+            listener.rotation.accepted(run);
+        } else {
+            let until = self.now + REST_FULL;
+            listener.rotation.refused(run, until);
+            self.wake_by(until);
+        }
+    }
+
+    /// The handle under way has arrived; what waited behind it may go.
+    pub(super) fn handle_arrived(&mut self, run: Run) {
+        if let Some(channel) = self.workers.get_mut(&run).and_then(|w| w.channel.as_mut()) {
+            channel.outbox.acknowledged();
+            self.flush(run);
+        }
+    }
+
+    /// It has no free descriptor and never saw the message. Node's own primary waits for ever here.
+    pub(super) fn handle_refused(&mut self, run: Run) {
+        let Some(worker) = self.workers.get_mut(&run) else { return };
+        let purpose = worker.channel.as_mut().and_then(|channel| channel.outbox.acknowledged());
+        match purpose {
+            Some(Purpose::Connection { seq }) => {
+                let listener = worker.handed.remove(&seq).and_then(|entry| self.listeners.get_mut(&entry));
+                if let Some(listener) = listener {
+                    let until = self.now + REST_NO_FDS;
+                    listener.rotation.refused(run, until);
+                    self.wake_by(until);
+                }
+                self.flush(run);
+            }
+            Some(Purpose::Socket { entry, ack }) => {
+                let key = self.listeners.get(&entry).map(|l| l.key.clone()).unwrap_or_default();
+                self.refuse(run, ack, &key, Errno::MFILE);
+                self.closed(run, &key);
+            }
+            None => {}
+        }
+    }
+
+    /// Watches the sockets on which the daemon accepts, and only those.
+    pub(super) fn refresh(&mut self, entry: u64) {
+        let Some(listener) = self.listeners.get(&entry) else { return };
+        let wanted: Vec<_> = listener
+            .sockets
+            .iter()
+            .map(|(index, s)| (*index, Arc::clone(&s.fd), s.token, listener.daemon_accepts(*index, &s.fd)))
+            .collect();
+        for (index, fd, token, accepts) in wanted {
+            let token = match (token, accepts) {
+                (None, true) => {
+                    let token = self.source(Source::Listener { entry, index });
+                    // Edge-triggered: most connections are waited for while no worker is free.
+                    self.watch(token, &fd, EventFlags::IN | EventFlags::ET).ok().map(|()| token)
+                }
+                (Some(token), false) => {
+                    self.forget_source(token, &fd);
+                    None
+                }
+                (unchanged, _) => unchanged,
+            };
+            if let Some(socket) = self.listeners.get_mut(&entry).and_then(|l| l.sockets.get_mut(&index)) {
+                socket.token = token;
+            }
+        }
+    }
+
+    /// Writes the record of a listener.
+    fn save(&self, entry: u64) {
+        if let Some(listener) = self.listeners.get(&entry) {
+            self.keep.record(entry, &listener.record());
+        }
+    }
+
+    /// The listeners with this property.
+    pub(super) fn entries(&self, has: impl Fn(&Listener) -> bool) -> Vec<u64> {
+        self.listeners.iter().filter(|(_, listener)| has(listener)).map(|(entry, _)| *entry).collect()
+    }
+}
+
+/// The port in an address made by [`Ask::display`].
+fn port_of(address: &str) -> Option<u16> {
+    address.rsplit_once(':')?.1.parse().ok()
+}

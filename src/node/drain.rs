@@ -1,0 +1,66 @@
+//! Leaving without losing a request. A worker that is to go gets no more connections, its preload makes each response
+//! close its connection, then its servers close; the channel ends when the last connection has. Without the preload
+//! (`server.close()` alone) kept-alive connections are cut while a request may be on them, or stay until they are killed.
+
+use super::core::Core;
+use super::event::NodeEvent;
+use super::message::line;
+use super::worker::Phase;
+use crate::model::Run;
+use std::time::Duration;
+
+impl Core {
+    /// Stops handing it connections and asks it to finish. For `grace` it leaves idle connections open.
+    pub(super) fn drain(&mut self, run: Run, grace: Duration) {
+        let Some(worker) = self.workers.get_mut(&run) else { return };
+        if worker.phase == Phase::Draining {
+            return;
+        }
+        worker.phase = Phase::Draining;
+        let cluster = worker.cluster;
+        self.retire(run);
+        self.tell(run, line::drain(u64::try_from(grace.as_millis()).unwrap_or(u64::MAX)));
+        if cluster {
+            let seq = self.seq();
+            self.tell(run, line::disconnect(seq));
+        }
+    }
+
+    /// It will be stopped: servers that it closes now are closed by the stop, not by the app's wish.
+    pub(super) fn stopping(&mut self, run: Run) {
+        if let Some(worker) = self.workers.get_mut(&run).filter(|w| w.phase == Phase::Serving) {
+            worker.phase = Phase::Stopping;
+        }
+    }
+
+    /// It leaves on its own will and waits for the answer.
+    pub(super) fn leaves(&mut self, run: Run, ack: u64) {
+        let Some(worker) = self.workers.get_mut(&run) else { return };
+        let voluntary = match worker.phase {
+            Phase::Serving | Phase::Stopping => true,
+            Phase::Draining | Phase::Leaving => false,
+        };
+        if voluntary {
+            worker.phase = Phase::Leaving;
+            self.retire(run);
+        }
+        let seq = self.seq();
+        self.tell(run, line::acknowledge(ack, seq));
+        if voluntary {
+            self.emit(NodeEvent::Voluntary { run });
+        }
+    }
+
+    /// Closes all listeners of an app: nobody is left to serve them.
+    pub(super) fn close_listeners(&mut self, app: &str) {
+        for entry in self.entries(|listener| &*listener.app == app) {
+            self.close_listener(entry);
+        }
+    }
+
+    fn retire(&mut self, run: Run) {
+        for listener in self.listeners.values_mut() {
+            listener.rotation.retire(run);
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The hub with real Node workers.
+
+mod harness;
+mod leaving;
+mod listening;
+mod surviving;
+mod talking;

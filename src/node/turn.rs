@@ -1,0 +1,181 @@
+//! The loop of the hub's thread: wait, hear the workers, do what the daemon wants, hand out connections.
+
+use super::channel::Purpose;
+use super::core::{Core, Source, millis};
+use super::hub::{Command, Queue};
+use super::message::line;
+use crate::model::Run;
+use crate::sys::socket;
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll::{self, EventFlags};
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::io::Errno;
+use rustix::time::Timespec;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+/// The token of the eventfd by which the daemon wakes the thread.
+pub(super) const WAKE: u64 = 0;
+
+/// Connections accepted in one turn for one socket, so that a busy one does not starve the others.
+const BATCH: usize = 256;
+
+/// Pause when there is not even a spare descriptor.
+const PAUSE: u64 = 10;
+
+/// Runs until the daemon says stop or has gone.
+pub(super) fn run(mut core: Core, queue: &Queue) {
+    let mut events = Vec::with_capacity(256);
+    while !core.is_over {
+        let timeout = core.wake_at.map(|at| timespec(at.saturating_sub(millis())));
+        match epoll::wait(&core.epoll, spare_capacity(&mut events), timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(_) => return,
+        }
+        core.now = millis();
+        for event in events.drain(..) {
+            let (token, flags): (u64, EventFlags) = (event.data.u64(), event.flags);
+            match core.sources.get(&token).copied() {
+                Some(Source::Channel(run)) => core.channel_event(run, flags),
+                Some(Source::Listener { entry, index }) => core.connection_waits(entry, index),
+                None if token == WAKE => queue.quiet(),
+                None => {}
+            }
+        }
+        while let Some(command) = queue.next() {
+            match command {
+                Command::Stop => return,
+                command => core.obey(command),
+            }
+        }
+        core.due();
+        core.dispatch();
+        core.publish();
+    }
+}
+
+fn timespec(ms: u64) -> Timespec {
+    // One more, since the clock's milliseconds are rounded down.
+    let ms = i64::try_from(ms).unwrap_or(i64::MAX).saturating_add(1);
+    Timespec { tv_sec: ms / 1000, tv_nsec: ms % 1000 * 1_000_000 }
+}
+
+impl Core {
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Adopt { entry, fds, blob } => self.adopt_listener(entry, fds, &blob),
+            Command::Add(spec) => self.add(*spec),
+            Command::Remove(run) => self.remove(run),
+            Command::Say(run, message) => self.say(run, &message),
+            Command::Drain(run, grace) => self.drain(run, grace),
+            Command::Stopping(run) => self.stopping(run),
+            Command::CloseListeners(app) => self.close_listeners(&app),
+            Command::Stop => {}
+        }
+    }
+
+    fn channel_event(&mut self, run: Run, flags: EventFlags) {
+        if flags.contains(EventFlags::OUT) {
+            self.flush(run);
+        }
+        if flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR) {
+            self.read(run);
+        }
+    }
+
+    fn connection_waits(&mut self, entry: u64, index: u32) {
+        if let Some(socket) = self.listeners.get_mut(&entry).and_then(|l| l.sockets.get_mut(&index)) {
+            socket.ready = true;
+        }
+    }
+
+    /// Ends rests and pauses that are over.
+    fn due(&mut self) {
+        if self.wake_at.is_none_or(|at| at > self.now) {
+            return;
+        }
+        self.wake_at = None;
+        let now = self.now;
+        let mut next = Vec::new();
+        for listener in self.listeners.values_mut() {
+            listener.rotation.wake(now);
+            next.extend(listener.rotation.next_wake());
+            next.extend(Some(listener.paused_until).filter(|until| *until > now));
+        }
+        next.into_iter().for_each(|at| self.wake_by(at));
+        let runs: Vec<Run> = self.workers.keys().copied().collect();
+        runs.into_iter().for_each(|run| self.flush(run));
+    }
+
+    /// Hands out connections for as long as there are workers to take them.
+    fn dispatch(&mut self) {
+        if self.spare.is_none() {
+            self.spare = eventfd(0, EventfdFlags::CLOEXEC).ok();
+        }
+        for entry in self.entries(|_| true) {
+            while let Some((run, connection)) =
+                self.listeners.get_mut(&entry).and_then(|l| l.rotation.next_waiting())
+            {
+                self.hand_over(entry, run, connection);
+            }
+            let Some(listener) = self.listeners.get(&entry).filter(|l| l.paused_until <= self.now) else {
+                continue;
+            };
+            let ready: Vec<u32> = listener
+                .sockets
+                .iter()
+                .filter(|(_, s)| s.ready && s.token.is_some())
+                .map(|(i, _)| *i)
+                .collect();
+            for index in ready {
+                self.accept(entry, index);
+            }
+        }
+    }
+
+    /// Accepts on one socket while somebody is free.
+    fn accept(&mut self, entry: u64, index: u32) {
+        for _ in 0..BATCH {
+            let Some(listener) = self.listeners.get_mut(&entry) else { return };
+            if !listener.rotation.wants_connection() {
+                return;
+            }
+            let Some(socket) = listener.sockets.get_mut(&index) else { return };
+            match socket::accept(&socket.fd) {
+                Ok(connection) => {
+                    if let Some((run, connection)) = listener.rotation.hand_over(Arc::new(connection)) {
+                        self.hand_over(entry, run, connection);
+                    }
+                }
+                Err(Errno::AGAIN | Errno::INVAL) => {
+                    socket.ready = false;
+                    return;
+                }
+                // Nothing is lost: it waits in the backlog. The spare descriptor lets one connection through at a
+                // time, for the worker's process has room; without it the next attempt comes a little later.
+                Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
+                    if self.spare.take().is_none() {
+                        listener.paused_until = self.now + PAUSE;
+                        self.wake_by(self.now + PAUSE);
+                        return;
+                    }
+                }
+                // That client is gone, or the network had an error for it (accept(2)): the next.
+                Err(_) => {}
+            }
+        }
+        // More may be waiting, and its edge has been seen.
+        self.wake_by(self.now);
+    }
+
+    fn hand_over(&mut self, entry: u64, run: Run, connection: Arc<OwnedFd>) {
+        let seq = self.seq();
+        let Some(listener) = self.listeners.get(&entry) else { return };
+        let line = line::new_connection(&listener.key, seq);
+        let Some(worker) = self.workers.get_mut(&run) else { return };
+        let Some(channel) = &mut worker.channel else { return };
+        worker.handed.insert(seq, entry);
+        channel.outbox.push_handle(line, connection, Purpose::Connection { seq });
+        self.flush(run);
+    }
+}

@@ -1,0 +1,151 @@
+//! One worker as the hub knows it: its channel, what it has told of itself, how far it is on its way out.
+//!
+//! ```text
+//!  serving ──(drain)──▶ draining ──┐
+//!     │  └──(stopping)▶ stopping ──┼──(end of channel)──▶ disconnected ──(remove)──▶ (forgotten)
+//!     └──(exitedAfterDisconnect)▶ leaving ──┘
+//! ```
+
+use super::channel::Channel;
+use crate::model::Run;
+use crate::model::policy::Scheduling;
+use crate::model::snapshot::Axm;
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+/// Notes a run may cause; a worker that floods the channel with nonsense fills no log.
+const MAX_NOTES: u32 = 8;
+
+/// Metrics, actions and options that are remembered of one worker, each.
+const MAX_AXM: usize = 512;
+
+/// Addresses that are remembered of one worker.
+const MAX_ADDRESSES: usize = 512;
+
+/// A worker's channel as the daemon hands it over.
+#[derive(Debug)]
+pub struct ChannelSpec {
+    /// Whose.
+    pub run: Run,
+    /// Its app: workers of one name share listening sockets.
+    pub app: Arc<str>,
+    /// Its instance number.
+    pub slot: u32,
+    /// Whether it is a worker of Node's cluster (`NODE_UNIQUE_ID` was set), else plain child IPC.
+    pub cluster: bool,
+    /// How new listening sockets of its app share out connections.
+    pub scheduling: Scheduling,
+    /// The daemon's end.
+    pub fd: OwnedFd,
+    /// A former daemon has spoken with it already.
+    pub adopted: bool,
+}
+
+/// How far it is on its way out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// It is not.
+    Serving,
+    /// It was told to disconnect: what it closes from now on is not the app's wish.
+    Draining,
+    /// It is about to be stopped by other means, likewise.
+    Stopping,
+    /// It leaves on its own will.
+    Leaving,
+}
+
+/// A worker.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) app: Arc<str>,
+    pub(super) slot: u32,
+    pub(super) cluster: bool,
+    pub(super) scheduling: Scheduling,
+    /// `None` after the end of the channel.
+    pub(super) channel: Option<Channel>,
+    pub(super) phase: Phase,
+    /// Connections it was handed and has not answered for: number of the `newconn` → listener.
+    pub(super) handed: BTreeMap<u64, u64>,
+    /// The former daemon may have read the head of a line: the first line may be a tail.
+    pub(super) first_line_may_be_cut: bool,
+    /// What was said once and is not said again.
+    pub(super) said: Said,
+    pub(super) axm: Axm,
+    pub(super) axm_changed: bool,
+    addresses: BTreeSet<String>,
+    notes: u32,
+}
+
+/// Facts that are told once a run.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    pub(super) online: bool,
+    pub(super) ready: bool,
+    pub(super) version: bool,
+}
+
+impl Worker {
+    pub(super) fn new(spec: ChannelSpec, open: impl FnOnce(OwnedFd) -> Option<Channel>) -> Worker {
+        Worker {
+            app: spec.app,
+            slot: spec.slot,
+            cluster: spec.cluster,
+            scheduling: spec.scheduling,
+            channel: open(spec.fd),
+            phase: Phase::Serving,
+            handed: BTreeMap::new(),
+            first_line_may_be_cut: spec.adopted,
+            said: Said::default(),
+            axm: Axm::default(),
+            axm_changed: false,
+            addresses: BTreeSet::new(),
+            notes: 0,
+        }
+    }
+
+    /// Whether this address is new.
+    pub(super) fn listens_on(&mut self, address: &str) -> bool {
+        self.addresses.len() < MAX_ADDRESSES && self.addresses.insert(address.to_owned())
+    }
+
+    /// Whether one more note is due.
+    pub(super) fn may_note(&mut self) -> bool {
+        self.notes += 1;
+        self.notes <= MAX_NOTES
+    }
+
+    pub(super) fn merge_monitor(&mut self, data: Map<String, Value>) {
+        merge(&mut self.axm.monitor, data);
+        self.axm_changed = true;
+    }
+
+    pub(super) fn merge_options(&mut self, data: Map<String, Value>) {
+        merge(&mut self.axm.options, data);
+        self.axm_changed = true;
+    }
+
+    /// An action announced again replaces the first announcement.
+    pub(super) fn add_action(&mut self, action: Value) {
+        let name = action.get("action_name");
+        match self.axm.actions.iter().position(|known| known.get("action_name") == name) {
+            Some(at) => {
+                if let Some(known) = self.axm.actions.get_mut(at) {
+                    *known = action;
+                }
+            }
+            None if self.axm.actions.len() < MAX_AXM => self.axm.actions.push(action),
+            None => return,
+        }
+        self.axm_changed = true;
+    }
+}
+
+fn merge(into: &mut Map<String, Value>, data: Map<String, Value>) {
+    for (name, value) in data {
+        if into.len() < MAX_AXM || into.contains_key(&name) {
+            into.insert(name, value);
+        }
+    }
+}
