@@ -4,7 +4,7 @@
 use super::effect::Effect;
 use super::entry::{Ending, Entry, Phase};
 use super::event::{Found, Process, TimerKind};
-use super::fleet::Fleet;
+use super::fleet::{Fleet, remove};
 use super::record::{Record, Role};
 use super::turn::Turn;
 use super::worker::{Cue, Worker};
@@ -81,39 +81,43 @@ impl Fleet {
             self.owners.insert(record.run.entry, record.worker);
             remains.entry(record.worker).or_default().push(Remains::of(found, turn.now));
         }
+        let mut names = BTreeSet::new();
         for (id, remains) in remains {
-            self.adopt(id, remains, turn);
-        }
-        let live: BTreeSet<&str> =
-            self.workers.values().filter(|worker| worker.is_live()).map(Worker::name).collect();
-        let names: BTreeSet<&str> = self.workers.values().map(Worker::name).collect();
-        for name in names.difference(&live) {
-            turn.push(Effect::CloseListeners { app: (*name).to_owned() });
-        }
-    }
-
-    fn adopt(&mut self, id: WorkerId, mut remains: Vec<Remains>, turn: &mut Turn<'_>) {
-        remains.sort_by_key(Remains::rank);
-        let last_epoch = remains.iter().map(|remains| remains.entry.record.epoch).max();
-        let Some(Remains { mut entry, ended }) = remains.pop() else { return };
-        if entry.record.role == Role::Retiring {
-            // What it retired from is gone, so it has nothing to come back to.
-            entry.record.leaving = true;
-            mend(&mut entry.record, turn.now);
-        }
-        entry.record.role = Role::Current;
-        let mut worker = Worker::new(entry);
-        worker.clock = last_epoch.unwrap_or_default();
-        self.workers.insert(id, worker);
-        self.touch(id, turn, |worker, turn| {
-            for other in remains {
-                worker.resume_other(other.entry, turn);
+            let Some(worker) = adopt(remains, turn) else { continue };
+            names.insert(worker.name().to_owned());
+            if worker.is_over() {
+                remove(&worker, turn);
+            } else {
+                self.workers.insert(id, worker);
             }
-            worker.resume(ended, turn);
-            // Nobody waits for a reload any more; unless its old process is gone, that one stays.
-            worker.drop_reload(turn);
-        });
+        }
+        // Only now is it known who serves.
+        for app in names.into_iter().filter(|name| !self.is_served(name)) {
+            turn.push(Effect::CloseListeners { app });
+        }
     }
+}
+
+/// A worker made of all its entries.
+fn adopt(mut remains: Vec<Remains>, turn: &mut Turn<'_>) -> Option<Worker> {
+    remains.sort_by_key(Remains::rank);
+    let last_epoch = remains.iter().map(|remains| remains.entry.record.epoch).max()?;
+    let Remains { mut entry, ended } = remains.pop()?;
+    if entry.record.role == Role::Retiring {
+        // What it retired from is gone, so it has nothing to come back to.
+        entry.record.leaving = true;
+        mend(&mut entry.record, turn.now);
+    }
+    entry.record.role = Role::Current;
+    let mut worker = Worker::new(entry);
+    worker.clock = last_epoch;
+    for other in remains {
+        worker.resume_other(other.entry, turn);
+    }
+    worker.resume(ended, turn);
+    // Nobody waits for a reload any more; unless its old process is gone, that one stays.
+    worker.drop_reload(turn);
+    Some(worker)
 }
 
 impl Worker {

@@ -15,7 +15,7 @@ use crate::model::order::{Deed, Outcome, Refusal, Saved, Update};
 use crate::model::select::{Candidate, SelectError, Selector};
 use crate::model::snapshot::WorkerView;
 use crate::model::usage::Usage;
-use crate::model::{App, Now, Order, Reason, Run, WorkerId};
+use crate::model::{App, Epoch, Now, Order, Reason, Run, WorkerId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -34,6 +34,9 @@ pub struct Fleet {
     pub(super) next_id: u32,
     /// The next entry.
     pub(super) next_entry: u64,
+    /// The highest epoch of those that were removed. New workers begin there: an id may be given out
+    /// again, and timers of its last owner must stay stale.
+    pub(super) past: Epoch,
     /// Starts so far, for `unique_id`.
     pub(super) starts: u64,
     ending: bool,
@@ -50,6 +53,7 @@ impl Fleet {
             pending: Vec::new(),
             next_id: 0,
             next_entry: 1,
+            past: Epoch::default(),
             starts: 0,
             ending: false,
             places,
@@ -234,14 +238,18 @@ impl Fleet {
         let over = worker.is_over();
         let name = worker.name().to_owned();
         if over && let Some(worker) = self.workers.remove(&id) {
-            turn.forget(worker.current.record.run);
-            turn.publish(&worker.current.record, What::Deleted);
+            self.past = self.past.max(worker.clock);
+            remove(&worker, turn);
         }
-        let is_served = |worker: &Worker| worker.name() == name && worker.is_live();
-        if (rests || over) && !self.workers.values().any(is_served) {
+        if (rests || over) && !self.is_served(&name) {
             turn.push(Effect::CloseListeners { app: name });
         }
         Some(result)
+    }
+
+    /// True if some worker of the app has a process or will have one.
+    pub(super) fn is_served(&self, name: &str) -> bool {
+        self.workers.values().any(|worker| worker.name() == name && worker.is_live())
     }
 
     /// Tells the worker of a run what happened to it; nobody, if the run is past or unknown.
@@ -283,6 +291,12 @@ impl Fleet {
     pub(super) fn staying(&self) -> impl Iterator<Item = &Worker> {
         self.workers.values().filter(|worker| !worker.current.record.leaving)
     }
+}
+
+/// The last words about a worker that is taken out of the fleet.
+pub(super) fn remove(worker: &Worker, turn: &mut Turn<'_>) {
+    turn.forget(worker.current.record.run);
+    turn.publish(&worker.current.record, What::Deleted);
 }
 
 impl Worker {

@@ -119,7 +119,8 @@ impl Worker {
         entry.record.last_exit = Some(exit);
         let pid = entry.pid.take().unwrap_or_default();
         turn.publish(&entry.record, What::Exited { pid, exit, wanted });
-        if wanted && survivors {
+        let signalled = matches!(entry.ending, Ending::Asked | Ending::Killed | Ending::Stuck);
+        if signalled && survivors {
             entry.phase = Phase::Remnants;
             turn.keep(&entry.record);
             return;

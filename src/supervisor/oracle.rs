@@ -59,7 +59,9 @@ fn entry_holds(id: &WorkerId, entry: &Entry) -> Result<(), String> {
         State::Down | State::Backoff => entry.phase == Phase::Vacant,
         State::Failed => entry.phase == Phase::Vacant || entry.ending == Ending::Stuck,
     };
-    ensure(process_fits, id, &format!("is {state:?} with a process that is {:?}", entry.phase))?;
+    if !process_fits {
+        return Err(format!("worker {id} is {state:?} with a process that is {:?}", entry.phase));
+    }
     let ending_fits = match entry.ending {
         Ending::No => state != State::Stopping,
         Ending::Due => state == State::Stopping && entry.phase == Phase::Spawning,
@@ -69,7 +71,11 @@ fn entry_holds(id: &WorkerId, entry: &Entry) -> Result<(), String> {
         }
         Ending::Stuck => state == State::Failed && entry.is_occupied(),
     };
-    ensure(ending_fits, id, &format!("is {state:?}, {:?} while its end is {:?}", entry.phase, entry.ending))
+    if !ending_fits {
+        let (phase, ending) = (entry.phase, entry.ending);
+        return Err(format!("worker {id} is {state:?}, {phase:?} while its end is {ending:?}"));
+    }
+    Ok(())
 }
 
 fn roles_hold(id: &WorkerId, worker: &Worker) -> Result<(), String> {
@@ -96,7 +102,9 @@ fn current_holds(id: &WorkerId, worker: &Worker) -> Result<(), String> {
         (Desired::Down, State::Down | State::Stopping | State::Failed) => true,
         (Desired::Up, _) => true,
     };
-    ensure(desired_fits, id, &format!("is {:?} though {:?} is desired", record.state, record.desired))?;
+    if !desired_fits {
+        return Err(format!("worker {id} is {:?} though {:?} is desired", record.state, record.desired));
+    }
     let is_waiting = record.state == State::Backoff;
     ensure(is_waiting == record.next_start.is_some(), id, "has a pending start, or lacks one")?;
     ensure(!record.leaving || record.desired == Desired::Down, id, "is leaving, though it should run")?;

@@ -8,7 +8,7 @@ use super::turn::Turn;
 use super::worker::Worker;
 use crate::model::app::Env;
 use crate::model::order::{Deed, IfPresent, Refusal, Saved};
-use crate::model::{App, Desired, Epoch, Now, Reason, Run, State, WorkerId};
+use crate::model::{App, Desired, Now, Reason, Run, State, WorkerId};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -169,7 +169,7 @@ impl Fleet {
             desired,
             state: State::Down,
             reason,
-            epoch: Epoch::default(),
+            epoch: self.past,
             created: turn.now,
             started: None,
             restarts: 0,

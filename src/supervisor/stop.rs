@@ -43,7 +43,7 @@ impl Entry {
     fn retire(&mut self, reason: Option<Reason>, clock: &mut Epoch, turn: &mut Turn<'_>) {
         if self.can_drain() && self.ending == Ending::No {
             self.step(Ending::Draining, reason, clock, turn);
-        } else if self.ending == Ending::No {
+        } else {
             self.press(reason, clock, turn);
         }
     }

@@ -171,6 +171,8 @@ impl World {
             Effect::Forget { run } => {
                 let held = self.keeper.remove(&run.entry).expect("only what is held is forgotten");
                 assert!(!matches!(held.process, Process::Alive { .. }), "{run} is forgotten alive");
+                // Another daemon may give this entry's number out again.
+                self.spawned.retain(|spawned| spawned.entry != run.entry);
             }
             Effect::Spawn(record) => self.spawn(record),
             Effect::Signal { run, signal, tree: _ } => self.signal(run, signal),
@@ -475,9 +477,9 @@ impl World {
         self.fleet.workers.keys().map(|id| id.0).collect()
     }
 
-    /// True if some process cannot be killed.
-    pub(super) fn has_immortals(&self) -> bool {
-        self.live().iter().any(|run| self.keeper[&run.entry].manners == Manners::Immortal)
+    /// How many processes live that could have been killed.
+    pub(super) fn mortals(&self) -> usize {
+        self.live().iter().filter(|run| self.keeper[&run.entry].manners != Manners::Immortal).count()
     }
 
     /// A worker that was removed starts counting anew when its id is given out again.
