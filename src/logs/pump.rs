@@ -7,7 +7,7 @@
 use super::error::LogError;
 use super::fanout::Fanout;
 use super::file::Files;
-use super::pipe::{Inlet, Stream, Tools};
+use super::pipe::{Inlet, Step, Stream, Tools};
 use super::record::Record;
 use super::spec::{Held, PumpNotice, SinkSpec, Source};
 use crate::model::StreamKind;
@@ -272,25 +272,26 @@ impl Run {
         let slot = &mut streams[index(stream)];
         let outcome = slot.step(&mut self.tools, source);
         let closed = std::mem::take(&mut slot.closed);
-        for inlet in closed {
-            self.unregister(&inlet);
-            self.owed.push_back(PumpNotice::PipeClosed { entry, stream, generation: inlet.generation });
-        }
-        match outcome {
+        let done = match outcome {
             Ok(step) => {
                 if let Some(stuck) = self.stuck.remove(&token) {
                     self.tell(PumpNotice::Recovered { entry, stream, failures: stuck.failures });
                 }
-                if step.more {
-                    self.ready.insert(token);
-                }
-                step.busy
+                step
             }
             Err(error) => {
                 self.trouble(token, &error, now);
-                false
+                Step::default()
             }
+        };
+        for inlet in closed {
+            self.unregister(&inlet);
+            self.owed.push_back(PumpNotice::PipeClosed { entry, stream, generation: inlet.generation });
         }
+        if done.more {
+            self.ready.insert(token);
+        }
+        done.busy
     }
 
     fn trouble(&mut self, token: u64, error: &LogError, now: u64) {
