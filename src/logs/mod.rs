@@ -4,6 +4,7 @@
 //! for the looks, `file` for the files. `fanout` and `recent` serve those who watch, `tail` reads files backwards.
 //! Not here yet: rotation, compression, search, spilling to memory.
 
+mod command;
 mod date;
 mod error;
 pub mod fanout;
@@ -20,6 +21,7 @@ pub mod tail;
 #[cfg(test)]
 mod tests;
 
+pub use command::Flushed;
 pub use error::LogError;
 pub use fanout::{Delivery, Fanout, Filter, LogLines, Subscription, Workers};
 pub use pump::Pump;

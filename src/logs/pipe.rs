@@ -94,7 +94,7 @@ enum Pressure {
     None,
     /// Staging takes no more.
     Full,
-    /// The worker's end, or a pipe's.
+    /// It cannot: the worker or its pipe is at its end.
     Ended,
 }
 
@@ -185,7 +185,7 @@ impl Stream {
                     return Ok(step);
                 }
                 Stop::Ended(index) => {
-                    self.flush(tools, source, Pressure::Ended)?;
+                    self.flush(tools, source, self.pressure_of_end(index))?;
                     self.closed.push(self.inlets.remove(index));
                 }
             }
@@ -193,24 +193,56 @@ impl Stream {
         Ok(Step { busy: true, more: true })
     }
 
+    /// At the end of a pipe an unfinished line is over, unless it is already a newer generation's: the older
+    /// pipe was held by somebody else for long, or its end is seen again by the next daemon.
+    fn pressure_of_end(&self, index: usize) -> Pressure {
+        let newer = self.inlets.get(index).is_some_and(|inlet| inlet.generation < self.record.generation());
+        if newer { Pressure::None } else { Pressure::Ended }
+    }
+
     /// Pipes → staging, until it is full, the pipes are empty, or one of them is at its end.
+    ///
+    /// What a newer generation wrote must not overtake what an older one wrote before it. So it is first asked
+    /// what the newer pipes hold, then the older ones are emptied, then no more than that is taken.
     fn fill(&self, step: &mut Step) -> std::io::Result<(usize, Stop)> {
+        let Some((oldest, newer)) = self.inlets.split_first() else { return Ok((0, Stop::Dry)) };
         let mut total = 0;
-        for (index, inlet) in self.inlets.iter().enumerate() {
-            loop {
-                match pipe::shift(&inlet.pipe, &self.staging)? {
-                    Shift::Moved(bytes) => {
-                        total += bytes;
-                        step.busy |= total >= inlet.capacity / 2;
-                    }
-                    Shift::Ended => return Ok((total, Stop::Ended(index))),
-                    // Only this thread fills staging: not full now, not full at the splice.
-                    Shift::Blocked if pipe::is_full(&self.staging)? => return Ok((total, Stop::Full)),
-                    Shift::Blocked => break,
+        loop {
+            let held = newer.iter().map(|inlet| pipe::pending(&inlet.pipe)).collect::<Result<Vec<_>, _>>()?;
+            let limits = std::iter::once(usize::MAX).chain(held.iter().copied());
+            let mut again = false;
+            for (index, (inlet, limit)) in std::iter::once(oldest).chain(newer).zip(limits).enumerate() {
+                let (moved, stop) = self.draw(index, inlet, limit)?;
+                total += moved;
+                step.busy |= total >= inlet.capacity / 2;
+                again |= index > 0 && moved > 0;
+                match stop {
+                    Stop::Dry => {}
+                    Stop::Full | Stop::Ended(_) => return Ok((total, stop)),
                 }
             }
+            if !again {
+                return Ok((total, Stop::Dry));
+            }
         }
-        Ok((total, Stop::Dry))
+    }
+
+    /// Up to `limit` bytes of one pipe.
+    fn draw(&self, index: usize, inlet: &Inlet, limit: usize) -> std::io::Result<(usize, Stop)> {
+        let mut total = 0;
+        if limit > 0 {
+            self.record.reach(inlet.generation);
+        }
+        while total < limit {
+            match pipe::shift(&inlet.pipe, &self.staging, (limit - total).min(BUDGET))? {
+                Shift::Moved(bytes) => total += bytes,
+                Shift::Ended => return Ok((total, Stop::Ended(index))),
+                // Only this thread fills staging: not full now, not full at the splice.
+                Shift::Blocked if pipe::is_full(&self.staging)? => return Ok((total, Stop::Full)),
+                Shift::Blocked => return Ok((total, Stop::Dry)),
+            }
+        }
+        Ok((total, if pipe::is_over(&inlet.pipe)? { Stop::Ended(index) } else { Stop::Dry }))
     }
 
     fn flush(&mut self, tools: &mut Tools, source: &Source, pressure: Pressure) -> Result<(), LogError> {

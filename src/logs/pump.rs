@@ -4,22 +4,23 @@
 //! After a round it dawdles a little, so that a chatty stream costs one batch and not one a line, unless a pipe
 //! was found half full.
 
+use super::command::{Command, Flushed, Queue, Seam};
 use super::error::LogError;
-use super::fanout::{Fanout, Filter, Subscription};
+use super::fanout::{Fanout, Filter};
 use super::file::Files;
-use super::pipe::{Inlet, Stream, Tools};
+use super::pipe::{Inlet, Step, Stream, Tools};
 use super::record::Record;
 use super::spec::{Held, PumpNotice, SinkSpec, Source};
 use crate::model::StreamKind;
 use crate::sys::clock;
 use crate::sys::pipe::{Scratch, capacity};
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, epoll, eventfd, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::io::Errno;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 /// Time to let bytes gather after a round.
@@ -32,52 +33,6 @@ const RETRY_LIMIT_MS: u64 = 1000;
 const OWED_NOTICES: usize = 1024;
 /// Epoll token of the command queue; streams have `entry << 1 | stream`.
 const COMMANDS: u64 = u64::MAX;
-
-/// What flushing came to, for each path the bytes freed.
-pub type Flushed = Vec<(PathBuf, io::Result<u64>)>;
-
-/// A subscription and the lengths of files at the moment it began: what was written before is in the files up to
-/// there, what comes later is delivered, and nothing is both or neither.
-pub type Seam = (Subscription, Vec<u64>);
-
-enum Command {
-    Attach { entry: u64, source: Source, sink: SinkSpec, held: Held },
-    Begin,
-    AddPipe { entry: u64, stream: StreamKind, generation: u64, pipe: OwnedFd },
-    SetSource { entry: u64, source: Source },
-    SetSink { entry: u64, sink: SinkSpec },
-    Close { entry: u64 },
-    Flush { paths: Vec<PathBuf>, reply: oneshot::Sender<Flushed> },
-    Subscribe { filter: Filter, capacity: usize, paths: Vec<PathBuf>, reply: oneshot::Sender<Seam> },
-    Reopen,
-    Settle { reply: oneshot::Sender<()> },
-    Stop,
-}
-
-/// Commands on their way. Not bounded by a number, as the owner must not wait for a hanging disk: what grows
-/// with the number of workers carries descriptors, of which there are not too many.
-struct Queue {
-    commands: Mutex<VecDeque<Command>>,
-    wake: OwnedFd,
-}
-
-impl Queue {
-    fn push(&self, command: Command) {
-        self.commands.lock().unwrap_or_else(PoisonError::into_inner).push_back(command);
-        if let Err(error) = rustix::io::write(&self.wake, &1u64.to_ne_bytes()) {
-            // EAGAIN: the counter is at its limit, so the pump is being woken anyway.
-            tracing::debug!(%error, "failed to wake the log pump once more");
-        }
-    }
-
-    fn take(&self) -> VecDeque<Command> {
-        match rustix::io::read(&self.wake, &mut [0; 8]) {
-            Ok(_) | Err(Errno::AGAIN | Errno::INTR) => {}
-            Err(error) => tracing::warn!(%error, "failed to read the log pump's eventfd"),
-        }
-        std::mem::take(&mut self.commands.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
 
 /// A handle to the pump. The thread ends when the last one is dropped; what is held by the keeper then stays there.
 #[derive(Clone)]
@@ -104,8 +59,7 @@ impl std::fmt::Debug for Pump {
 impl Pump {
     /// Starts the thread. It moves nothing before [`Pump::begin`]. If `notices` ends, the pump is dead.
     pub fn start(fanout: Fanout, notices: mpsc::Sender<PumpNotice>) -> io::Result<Pump> {
-        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let queue = Arc::new(Queue { commands: Mutex::default(), wake });
+        let queue = Arc::new(Queue::new()?);
         let run = Run::new(Arc::clone(&queue), fanout, notices)?;
         std::thread::Builder::new().name("pm-pump".into()).spawn(move || run.run())?;
         Ok(Pump { owner: Arc::new(Owner { queue }) })
@@ -123,7 +77,7 @@ impl Pump {
         self.push(Command::Begin);
     }
 
-    /// Reads from the pipe of a generation, after those of older ones, until its end.
+    /// Reads from the pipe of a generation, after those of older ones, until its end. Add older ones first.
     pub fn add_pipe(&self, entry: u64, stream: StreamKind, generation: u64, pipe: OwnedFd) {
         self.push(Command::AddPipe { entry, stream, generation, pipe });
     }
@@ -284,25 +238,26 @@ impl Run {
         let slot = &mut streams[index(stream)];
         let outcome = slot.step(&mut self.tools, source);
         let closed = std::mem::take(&mut slot.closed);
-        for inlet in closed {
-            self.unregister(&inlet);
-            self.owed.push_back(PumpNotice::PipeClosed { entry, stream, generation: inlet.generation });
-        }
-        match outcome {
+        let done = match outcome {
             Ok(step) => {
                 if let Some(stuck) = self.stuck.remove(&token) {
                     self.tell(PumpNotice::Recovered { entry, stream, failures: stuck.failures });
                 }
-                if step.more {
-                    self.ready.insert(token);
-                }
-                step.busy
+                step
             }
             Err(error) => {
                 self.trouble(token, &error, now);
-                false
+                Step::default()
             }
+        };
+        for inlet in closed {
+            self.unregister(&inlet);
+            self.owed.push_back(PumpNotice::PipeClosed { entry, stream, generation: inlet.generation });
         }
+        if done.more {
+            self.ready.insert(token);
+        }
+        done.busy
     }
 
     fn trouble(&mut self, token: u64, error: &LogError, now: u64) {

@@ -15,8 +15,10 @@ use std::os::fd::AsFd;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-/// Words of a record: state, bytes taken, bytes staged, time, then inode and offset of each file.
+/// Words of a batch: state, bytes taken, bytes staged, time, then inode and offset of each file.
 const WORDS: usize = 8;
+/// Words of a stream: a batch, then the newest generation that anything was read of; the rest is for later.
+const STREAM_WORDS: usize = 16;
 
 const PUBLISHED: u64 = 1;
 /// The stream stands in the middle of a line.
@@ -64,7 +66,7 @@ impl Record {
     pub fn open(page: impl AsFd, stream: StreamKind) -> Result<Record, LogError> {
         let first = match stream {
             StreamKind::Out => 0,
-            StreamKind::Err => WORDS,
+            StreamKind::Err => STREAM_WORDS,
         };
         Ok(Record { page: Page::map(page).map_err(LogError::Record)?, first })
     }
@@ -123,6 +125,16 @@ impl Record {
     /// Nothing of the batch is in any file, all of it in staging.
     pub fn withdraw(&self) {
         self.state().store(self.state().load(Relaxed) & MIDLINE, Release);
+    }
+
+    /// The newest generation whose pipe was read, as far as staging knows.
+    pub fn generation(&self) -> u64 {
+        self.page.words()[self.first + WORDS].load(Relaxed)
+    }
+
+    /// This generation's pipe is about to be read.
+    pub fn reach(&self, generation: u64) {
+        self.page.words()[self.first + WORDS].fetch_max(generation, Release);
     }
 
     fn words(&self) -> [&AtomicU64; WORDS] {

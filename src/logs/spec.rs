@@ -71,7 +71,8 @@ pub fn held() -> std::io::Result<Held> {
 /// News from the pump.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PumpNotice {
-    /// A pipe is at its end, all it held is in the files, and its descriptor is closed.
+    /// A pipe is at its end, what it held is in the files (or staged: the start of a line that goes on), and
+    /// its descriptor is closed. May be told again by the next daemon if the keeper still holds the pipe.
     PipeClosed {
         /// Whose.
         entry: u64,

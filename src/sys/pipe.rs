@@ -44,12 +44,22 @@ pub fn capacity(pipe: impl AsFd) -> usize {
     fcntl_getpipe_size(pipe).unwrap_or(USUAL)
 }
 
+/// It is empty and nobody can write to it any more.
+pub fn is_over(reader: impl AsFd) -> io::Result<bool> {
+    let seen = seen(&reader, PollFlags::IN)?;
+    Ok(seen.contains(PollFlags::HUP) && !seen.contains(PollFlags::IN))
+}
+
 /// All slots are taken: nothing can be moved into it, however few bytes it holds.
 pub fn is_full(pipe: impl AsFd) -> io::Result<bool> {
-    let mut watched = [PollFd::new(&pipe, PollFlags::OUT)];
+    Ok(!seen(&pipe, PollFlags::OUT)?.contains(PollFlags::OUT))
+}
+
+fn seen(pipe: impl AsFd, wanted: PollFlags) -> io::Result<PollFlags> {
+    let mut watched = [PollFd::new(&pipe, wanted)];
     let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
     retry_on_intr(|| poll(&mut watched, Some(&at_once)))?;
-    Ok(!watched.iter().any(|fd| fd.revents().contains(PollFlags::OUT)))
+    Ok(watched.iter().fold(PollFlags::empty(), |seen, fd| seen | fd.revents()))
 }
 
 /// What [`shift`] did.
@@ -63,10 +73,10 @@ pub enum Shift {
     Ended,
 }
 
-/// Moves what is there from one pipe to another, as far as it fits, without waiting.
-pub fn shift(from: impl AsFd, to: impl AsFd) -> io::Result<Shift> {
+/// Moves what is there from one pipe to another, up to `most` bytes and as far as it fits, without waiting.
+pub fn shift(from: impl AsFd, to: impl AsFd, most: usize) -> io::Result<Shift> {
     let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
-    match retry_on_intr(|| splice(&from, None, &to, None, SCRATCH, flags)) {
+    match retry_on_intr(|| splice(&from, None, &to, None, most, flags)) {
         Ok(0) => Ok(Shift::Ended),
         Ok(bytes) => Ok(Shift::Moved(bytes)),
         Err(Errno::AGAIN) => Ok(Shift::Blocked),
@@ -148,20 +158,22 @@ mod tests {
     fn shifting_tells_empty_from_ended_and_full() {
         let (reader, writer) = stdio(USUAL).unwrap();
         let staging = staging().unwrap();
-        assert_eq!(shift(&reader, &staging).unwrap(), Shift::Blocked);
+        assert_eq!(shift(&reader, &staging, USUAL).unwrap(), Shift::Blocked);
         for _ in 0..capacity(&staging) / 4096 {
             assert!(!is_full(&staging).unwrap());
             write(&writer, b"x").unwrap();
-            assert_eq!(shift(&reader, &staging).unwrap(), Shift::Moved(1));
+            assert_eq!(shift(&reader, &staging, USUAL).unwrap(), Shift::Moved(1));
         }
         assert!(is_full(&staging).unwrap());
         write(&writer, b"y").unwrap();
-        assert_eq!(shift(&reader, &staging).unwrap(), Shift::Blocked);
+        assert_eq!(shift(&reader, &staging, USUAL).unwrap(), Shift::Blocked);
         drop(writer);
         discard(&staging, 1).unwrap();
-        assert_eq!(shift(&reader, &staging).unwrap(), Shift::Moved(1));
+        assert!(!is_over(&reader).unwrap());
+        assert_eq!(shift(&reader, &staging, USUAL).unwrap(), Shift::Moved(1));
+        assert!(is_over(&reader).unwrap());
         discard(&staging, 1).unwrap();
-        assert_eq!(shift(&reader, &staging).unwrap(), Shift::Ended);
+        assert_eq!(shift(&reader, &staging, USUAL).unwrap(), Shift::Ended);
     }
 
     #[test]

@@ -53,6 +53,23 @@ async fn a_pipe_that_somebody_still_holds_stays_open_beside_the_next() {
 }
 
 #[tokio::test]
+async fn the_end_of_an_old_pipe_does_not_cut_a_newer_ones_line() {
+    let mut bench = Bench::new();
+    let kept = held().unwrap();
+    bench.pump.attach(1, source(1), both(&bench.path("all.log")), copy(&kept));
+    let old = bench.pipe(1, StreamKind::Out, 1);
+    let new = bench.pipe(1, StreamKind::Out, 2);
+    write(&new, b"begun, ");
+    until("the line's start is staged", || pipe::pending(&kept.out_staging).unwrap() == 7).await;
+    drop(old);
+    bench.closed().await;
+    write(&new, b"ended\n");
+    drop(new);
+    bench.closed().await;
+    assert_eq!(bench.text("all.log"), "begun, ended\n");
+}
+
+#[tokio::test]
 async fn dates_go_before_lines_and_last_words_get_a_line_of_their_own() {
     let mut bench = Bench::new();
     bench.attach(1, SinkSpec { date_format: Some("[at]".into()), ..bench.sink() });

@@ -13,7 +13,7 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::process::Child;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 const CHILD: &str = "logs::tests::kill::the_pump_that_is_killed";
@@ -39,10 +39,13 @@ fn sink(entry: u64, dir: &Path) -> SinkSpec {
     }
 }
 
-/// What the keeper holds for an entry.
+/// Runs of each entry, one after the other.
+const GENERATIONS: u64 = 3;
+
+/// What the keeper holds for an entry: the pipes are stdout's, oldest generation first, then stderr's.
 struct Kept {
     held: Held,
-    pipes: [OwnedFd; 2],
+    pipes: Vec<OwnedFd>,
 }
 
 struct Writer {
@@ -57,20 +60,23 @@ fn line(entry: u64, stream: StreamKind, number: u64) -> String {
     format!("{entry} {stream:?} {number} {} .", "x".repeat(length))
 }
 
-/// Writes numbered lines as fast as they are taken, cut anywhere; returns how many.
-fn writer(entry: u64, stream: StreamKind, pipe: OwnedFd, stop: Arc<AtomicBool>) -> Writer {
+/// Writes numbered lines as fast as they are taken, cut anywhere, to the pipe of one generation after the other;
+/// returns how many.
+fn writer(entry: u64, stream: StreamKind, pipes: Vec<OwnedFd>, generation: Arc<AtomicU64>) -> Writer {
     let thread = std::thread::spawn(move || {
         let mut number = 0;
-        while !stop.load(Ordering::Relaxed) {
-            let mut bytes = Vec::new();
-            for _ in 0..1 + number % 40 {
-                bytes.extend_from_slice(line(entry, stream, number).as_bytes());
-                bytes.push(b'\n');
-                number += 1;
+        for (mine, pipe) in (1..).zip(pipes) {
+            while generation.load(Ordering::Relaxed) <= mine {
+                let mut bytes = Vec::new();
+                for _ in 0..1 + number % 40 {
+                    bytes.extend_from_slice(line(entry, stream, number).as_bytes());
+                    bytes.push(b'\n');
+                    number += 1;
+                }
+                let (first, second) = bytes.split_at(bytes.len() / 3);
+                write(&pipe, first);
+                write(&pipe, second);
             }
-            let (first, second) = bytes.split_at(bytes.len() / 3);
-            write(&pipe, first);
-            write(&pipe, second);
         }
         number
     });
@@ -79,8 +85,10 @@ fn writer(entry: u64, stream: StreamKind, pipe: OwnedFd, stop: Arc<AtomicBool>) 
 
 fn attach(pump: &Pump, dir: &Path, entry: u64, kept: Kept) {
     pump.attach(entry, source(entry), sink(entry, dir), kept.held);
-    for (stream, pipe) in STREAMS.into_iter().zip(kept.pipes) {
-        pump.add_pipe(entry, stream, 1, pipe);
+    let all =
+        STREAMS.into_iter().flat_map(|stream| (1..=GENERATIONS).map(move |generation| (stream, generation)));
+    for ((stream, generation), pipe) in all.zip(kept.pipes) {
+        pump.add_pipe(entry, stream, generation, pipe);
     }
 }
 
@@ -92,10 +100,10 @@ fn the_pump_that_is_killed() {
     let (sender, _notices) = mpsc::channel(64);
     let pump = Pump::start(Fanout::new(), sender).unwrap();
     for entry in 1..=ENTRIES {
-        let fds = fd::receive(&parent, &mut [0]).unwrap().fds;
-        let [out_staging, err_staging, record, out, err] = fds.try_into().unwrap();
-        let held = Held { out_staging, err_staging, record };
-        attach(&pump, &dir, entry, Kept { held, pipes: [out, err] });
+        let mut fds = fd::receive(&parent, &mut [0]).unwrap().fds;
+        let pipes = fds.split_off(3);
+        let [out_staging, err_staging, record] = fds.try_into().unwrap();
+        attach(&pump, &dir, entry, Kept { held: Held { out_staging, err_staging, record }, pipes });
     }
     pump.begin();
     parent.write_all(b"!").unwrap();
@@ -105,8 +113,9 @@ fn the_pump_that_is_killed() {
 
 fn start_child(dir: &Path, kept: &[Kept]) -> (Child, UnixStream) {
     let (ours, theirs) = UnixStream::pair().unwrap();
-    for Kept { held, pipes: [out, err] } in kept {
-        let fds = [&held.out_staging, &held.err_staging, &held.record, out, err].map(AsFd::as_fd);
+    for Kept { held, pipes } in kept {
+        let held = [&held.out_staging, &held.err_staging, &held.record];
+        let fds: Vec<_> = held.into_iter().chain(pipes).map(AsFd::as_fd).collect();
         fd::send(&ours, &[0], &fds).unwrap();
     }
     let child = Command::new(std::env::current_exe().unwrap())
@@ -183,18 +192,21 @@ async fn no_line_is_lost_doubled_torn_or_out_of_order_when_the_pump_is_killed_at
     let mut random = Random(seed);
     let mut bench = Bench::new();
     let dir = bench.dir.path().to_owned();
-    let stop = Arc::new(AtomicBool::new(false));
+    let generation = Arc::new(AtomicU64::new(1));
     let (mut kept, mut writers) = (Vec::new(), Vec::new());
     for entry in 1..=ENTRIES {
-        let pipes = STREAMS.map(|stream| {
-            let (reader, pipe) = pipe::stdio(256 << 10).unwrap();
-            writers.push(writer(entry, stream, pipe, Arc::clone(&stop)));
-            reader
-        });
-        kept.push(Kept { held: held().unwrap(), pipes });
+        let mut readers = Vec::new();
+        for stream in STREAMS {
+            let pipes = (0..GENERATIONS).map(|_| pipe::stdio(256 << 10).unwrap());
+            let (mine, theirs): (Vec<_>, Vec<_>) = pipes.unzip();
+            readers.extend(mine);
+            writers.push(writer(entry, stream, theirs, Arc::clone(&generation)));
+        }
+        kept.push(Kept { held: held().unwrap(), pipes: readers });
     }
     let mut interrupted = 0;
-    for _ in 0..kills {
+    for kill in 0..kills {
+        generation.store(1 + kill * GENERATIONS / kills, Ordering::Relaxed);
         kill_once(&dir, &kept, &mut random);
         let published = |stream| {
             kept.iter()
@@ -202,11 +214,11 @@ async fn no_line_is_lost_doubled_torn_or_out_of_order_when_the_pump_is_killed_at
         };
         interrupted += STREAMS.into_iter().flat_map(published).count();
     }
-    stop.store(true, Ordering::Relaxed);
+    generation.store(u64::MAX, Ordering::Relaxed);
     for (entry, kept) in (1..).zip(kept) {
         attach(&bench.pump, &dir, entry, kept);
     }
-    for _ in &writers {
+    for _ in 0..ENTRIES * 2 * GENERATIONS {
         bench.closed().await;
     }
     let counts: Vec<_> = writers

@@ -1,6 +1,7 @@
 //! Real pipes, real files, real children, real kills.
 
 mod flow;
+mod full;
 mod kill;
 
 use super::{Fanout, Held, Pump, PumpNotice, SinkSpec, Source, held};
