@@ -136,7 +136,7 @@ fn text(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::schema::Origin;
+    use crate::config::origin::Origin;
     use serde_json::json;
 
     fn merged(caller: &[(&str, &str)], app: Value, chosen: Option<&str>) -> Vec<String> {

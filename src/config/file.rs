@@ -3,7 +3,7 @@
 use super::caller::Caller;
 use super::error::{ConfigError, Place};
 use super::find::{self, Format};
-use super::schema::describe;
+use super::value::describe;
 use super::{js, json, yaml};
 use serde_json::{Map, Value};
 use std::path::Path;

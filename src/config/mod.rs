@@ -6,7 +6,7 @@
 //! is started from a file that is half right. Nothing here talks to the daemon.
 //!
 //! ```text
-//! find → file (js | json | yaml) → schema (attributes, units, sockets) ← options
+//! find → file (js | json | yaml) → schema (attributes, value, units, sockets) ← options
 //!                                    ↓
 //!                                  resolve (script, interpreter, env, user, version) → App
 //! ```
@@ -21,6 +21,7 @@ mod interpreter;
 mod js;
 mod json;
 mod options;
+mod origin;
 mod path;
 mod resolve;
 mod schema;
@@ -28,6 +29,7 @@ mod script;
 mod sockets;
 mod source;
 mod units;
+mod value;
 mod version;
 mod yaml;
 
