@@ -5,3 +5,4 @@ pub mod detach;
 pub mod fd;
 pub mod lock;
 pub mod paths;
+pub mod terminal;
