@@ -17,6 +17,8 @@ pub enum Action {
     Back,
     /// Fill the screen with the pane, or give it back.
     Zoom,
+    /// Graphs of blocks or of braille.
+    Marks,
     /// Between fleet and wall.
     Wall,
     /// Focus the next pane.

@@ -80,7 +80,7 @@ fn fleet(state: &State, frame: Areas) -> Areas {
         };
     }
     let wanted = u16::try_from(state.rows.len().max(3) + 3).unwrap_or(u16::MAX);
-    let below = if body.height < 24 { 8 } else { (body.height * 2 / 5).max(10) };
+    let below = if body.height < 24 { 7 } else { (body.height / 3).max(10) };
     let (table, rest) = split_rows(body, wanted.min(body.height - below));
     if body.width < APART {
         return Areas { table: Some(table), detail: Some(rest), ..frame };

@@ -93,7 +93,7 @@ impl Theme {
     pub fn style(&self, hue: Hue) -> Style {
         let plain = Style::new();
         match (self.depth, hue) {
-            (_, Hue::Text) => plain,
+            (_, Hue::Text) => plain.fg(Color::Reset),
             (_, Hue::Selected) => self.selected(),
             (Depth::Mono, Hue::Muted | Hue::Faint) => plain.add_modifier(Modifier::DIM),
             (Depth::Mono, Hue::Bad) => plain.add_modifier(Modifier::BOLD),
@@ -279,7 +279,7 @@ mod tests {
         let theme = Theme::new(Depth::Mono, false);
         for hue in [Hue::Text, Hue::Bad, Hue::Selected, Hue::Accent] {
             let style = theme.style(hue);
-            assert!(style.fg.is_none() && style.bg.is_none(), "{hue:?}");
+            assert!(style.fg.is_none_or(|fg| fg == Color::Reset) && style.bg.is_none(), "{hue:?}");
         }
         assert_eq!(theme.ramp(Ramp::Cpu, 0.5), Color::Reset);
     }

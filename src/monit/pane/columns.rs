@@ -190,9 +190,13 @@ pub fn place(state: &State, inner: Rect) -> Vec<Placed> {
     };
     let name = grow(longest_name(state).saturating_sub(Column::Name.width()).min(24));
     let has = |column| chosen.contains(&column);
-    let listen = if has(Column::Listen) { grow(6) } else { 0 };
+    let listen = if has(Column::Listen) {
+        grow(longest_place(state).saturating_sub(Column::Listen.width()).min(24))
+    } else {
+        0
+    };
     let graphs = u16::from(has(Column::CpuGraph)) + u16::from(has(Column::MemoryGraph));
-    let graph = grow(graphs * 22) / graphs.max(1);
+    let graph = grow(graphs * 16) / graphs.max(1);
     let mut x = inner.x + GUTTER;
     let ordered = ORDER.into_iter().filter(|column| has(*column));
     let place = ordered.map(|column| {
@@ -214,6 +218,11 @@ pub fn place(state: &State, inner: Rect) -> Vec<Placed> {
 fn longest_name(state: &State) -> u16 {
     let longest = state.fleet.workers().map(|w| words::width(&w.app.name)).max().unwrap_or(0);
     longest.saturating_add(6)
+}
+
+/// Cells of the longest list of addresses.
+fn longest_place(state: &State) -> u16 {
+    state.fleet.workers().map(|w| words::width(&w.listening.join(" "))).max().unwrap_or(0)
 }
 
 /// First column of the names.

@@ -4,7 +4,8 @@ use crate::model::Bytes;
 use crate::monit::state::State;
 use crate::monit::state::history::Point;
 use crate::monit::theme::{Hue, Ramp, Theme};
-use crate::monit::widget::{braille, put};
+use crate::monit::widget::plot::{self, Marks};
+use crate::monit::widget::put;
 use crate::monit::words;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -21,7 +22,7 @@ struct Chart {
     /// No scale ends below this.
     least_top: f32,
     limit: Option<f32>,
-    /// More lines over the area: response times.
+    /// Several areas, one over the other, instead of one: response times.
     lines: &'static [(&'static str, fn(&Point) -> f32, Hue)],
 }
 
@@ -47,7 +48,7 @@ pub fn draw(buf: &mut Buffer, area: Rect, state: &State, theme: &Theme) {
             width: x(column + 1) - x(column) - gap,
             height: y(row + 1) - y(row),
         };
-        chart.draw(buf, place, &points, theme);
+        chart.draw(buf, place, &points, theme, state.marks);
     }
 }
 
@@ -111,33 +112,34 @@ fn charts(state: &State, workers: usize, serves: bool) -> Vec<Chart> {
 }
 
 impl Chart {
-    fn draw(&self, buf: &mut Buffer, area: Rect, points: &[Point], theme: &Theme) {
+    fn draw(&self, buf: &mut Buffer, area: Rect, points: &[Point], theme: &Theme, marks: Marks) {
         let values: Vec<f32> = points.iter().map(self.of).collect();
-        let plot = Rect {
+        let place = Rect {
             x: area.x + 1,
             y: area.y + 1,
             width: area.width.saturating_sub(2),
             height: area.height.saturating_sub(1),
         };
-        let seen = values.len().saturating_sub(usize::from(plot.width) * 2);
+        let seen = values.len().saturating_sub(usize::from(place.width) * marks.samples());
         let values = values.get(seen..).unwrap_or(&values);
         let peak = values.iter().copied().fold(0.0, f32::max);
         // The limit is in the picture once memory comes near it; far below, it would flatten the curve.
         let near = self.limit.filter(|limit| peak > limit * 0.4);
         let top = near.map_or(peak * 1.15, |limit| (limit * 1.1).max(peak * 1.05)).max(self.least_top);
         self.heading(buf, area, points, peak, theme);
-        if plot.height == 0 || plot.width < 4 {
+        if place.height == 0 || place.width < 4 {
             return;
         }
         if self.lines.is_empty() {
-            braille::area(buf, plot, values, top, |level| theme.ramp(self.ramp, level));
+            marks.area(buf, place, values, top, |level| theme.ramp(self.ramp, level));
         }
         for (_, of, hue) in self.lines {
             let line: Vec<f32> = points.iter().map(of).collect();
-            braille::line(buf, plot, &line, top, theme.style(*hue));
+            let colour = theme.style(*hue).fg.unwrap_or_default();
+            marks.area(buf, place, &line, top, |_| colour);
         }
         if let Some(limit) = near {
-            braille::limit(buf, plot, limit / top, theme.style(Hue::Bad));
+            plot::limit(buf, place, limit / top, theme.style(Hue::Bad));
         }
     }
 

@@ -6,7 +6,7 @@ use crate::monit::state::history::Point;
 use crate::monit::state::{Link, State};
 use crate::monit::theme::{Hue, Ramp, Theme};
 use crate::monit::widget::put::Piece;
-use crate::monit::widget::{border, braille, put};
+use crate::monit::widget::{border, put};
 use crate::monit::words;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -224,7 +224,7 @@ impl Card<'_> {
         if let Some((of, ramp)) = self.graph {
             let values = state.fleet.total.last(usize::from(area.width) * 2, of);
             let top = values.iter().copied().fold(f32::MIN_POSITIVE, f32::max) * 1.1;
-            braille::area(buf, area, &values, top, |level| theme.ramp(ramp, level));
+            state.marks.area(buf, area, &values, top, |level| theme.ramp(ramp, level));
         }
         if let Some((level, ramp)) = self.bar {
             bar(buf, area, level, theme, |at| theme.ramp(ramp, at));

@@ -7,7 +7,7 @@ use crate::monit::state::fleet::Totals;
 use crate::monit::state::rows::Row;
 use crate::monit::state::{Pane, State};
 use crate::monit::theme::{Hue, Ramp, Theme};
-use crate::monit::widget::{border, braille, put};
+use crate::monit::widget::{border, put};
 use crate::monit::words;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -253,9 +253,9 @@ impl Cells<'_> {
                     self.state.fleet.points(ids, usize::from(at.width) * 2).iter().map(|p| p.cpu).collect();
                 // A busy core fills the cell; less is magnified, but not beyond a fifth of a core.
                 let top = values.iter().copied().fold(full / 5.0, f32::max);
-                braille::area(self.buf, area, &values, top, |level| {
-                    theme.ramp(Ramp::Cpu, level * top / full)
-                });
+                self.state
+                    .marks
+                    .area(self.buf, area, &values, top, |level| theme.ramp(Ramp::Cpu, level * top / full));
             }
             Column::Memory => {
                 let text = words::bytes(Bytes(point.memory as u64));
@@ -273,7 +273,9 @@ impl Cells<'_> {
                 let peak = values.iter().copied().fold(1.0, f32::max) * 1.25;
                 let top = limit.map_or(peak, |limit| limit.get() as f32);
                 let hot = if limit.is_some() { 1.0 } else { 0.5 };
-                braille::area(self.buf, area, &values, top, |level| theme.ramp(Ramp::Memory, level * hot));
+                self.state
+                    .marks
+                    .area(self.buf, area, &values, top, |level| theme.ramp(Ramp::Memory, level * hot));
             }
             Column::Share => {
                 if let Some(limit) = limit {

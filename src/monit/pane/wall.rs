@@ -6,7 +6,8 @@ use crate::monit::layout;
 use crate::monit::state::State;
 use crate::monit::state::history::Point;
 use crate::monit::theme::{Hue, Ramp, Theme};
-use crate::monit::widget::{border, braille, put};
+use crate::monit::widget::plot::Marks;
+use crate::monit::widget::{border, put};
 use crate::monit::words;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -69,31 +70,27 @@ fn figures(buf: &mut Buffer, area: Rect, state: &State, theme: &Theme, worker: &
     let points = state.fleet.points(&[worker.id], usize::from(area.width));
     let left = Rect { width: half, height: 1, ..area };
     let right = Rect { x: area.x + half, width: area.width - half, height: 1, ..area };
-    let cpu = worker.usage.cpu;
-    gauge(
-        buf,
-        left,
-        theme,
-        "cpu",
-        words::percent(cpu),
-        Gauge { points: &points, of: |p| p.cpu, ramp: Ramp::Cpu, least: 20.0, full: 100.0, now: cpu },
-    );
+    let cpu = Gauge {
+        label: "cpu",
+        value: words::percent(worker.usage.cpu),
+        of: |p| p.cpu,
+        ramp: Ramp::Cpu,
+        least: 20.0,
+        full: 100.0,
+        now: worker.usage.cpu,
+    };
+    cpu.draw(buf, left, theme, state.marks, &points);
     let top = limit.unwrap_or(memory * 1.3);
-    gauge(
-        buf,
-        right,
-        theme,
-        "mem",
-        words::bytes(worker.usage.memory),
-        Gauge {
-            points: &points,
-            of: |p| p.memory,
-            ramp: Ramp::Memory,
-            least: top,
-            full: limit.unwrap_or(top * 2.0),
-            now: memory,
-        },
-    );
+    let memory = Gauge {
+        label: "mem",
+        value: words::bytes(worker.usage.memory),
+        of: |p| p.memory,
+        ramp: Ramp::Memory,
+        least: top,
+        full: limit.unwrap_or(top * 2.0),
+        now: memory,
+    };
+    memory.draw(buf, right, theme, state.marks, &points);
     let (Some(node), true) = (worker.node, area.height >= 5) else { return 1 };
     let muted = theme.style(Hue::Muted);
     let pair = |label: &str, value: String, style: Style| {
@@ -108,8 +105,10 @@ fn figures(buf: &mut Buffer, area: Rect, state: &State, theme: &Theme, worker: &
     2
 }
 
-struct Gauge<'a> {
-    points: &'a [Point],
+/// A figure with its last seconds beside it.
+struct Gauge {
+    label: &'static str,
+    value: String,
     of: fn(&Point) -> f32,
     ramp: Ramp,
     /// The scale ends at least here.
@@ -119,12 +118,14 @@ struct Gauge<'a> {
     now: f32,
 }
 
-fn gauge(buf: &mut Buffer, area: Rect, theme: &Theme, label: &str, value: String, gauge: Gauge<'_>) {
-    let x = put::left(buf, area.x + 1, area.y, 4, label, theme.style(Hue::Muted));
-    let style = Style::new().fg(theme.ramp(gauge.ramp, gauge.now / gauge.full));
-    put::right(buf, x + 1, area.y, 5, &value, style);
-    let graph = Rect { x: x + 7, width: area.right().saturating_sub(x + 8), ..area };
-    let values: Vec<f32> = gauge.points.iter().map(gauge.of).collect();
-    let top = values.iter().copied().fold(gauge.least, f32::max);
-    braille::area(buf, graph, &values, top, |level| theme.ramp(gauge.ramp, level * top / gauge.full));
+impl Gauge {
+    fn draw(&self, buf: &mut Buffer, area: Rect, theme: &Theme, marks: Marks, points: &[Point]) {
+        let x = put::left(buf, area.x + 1, area.y, 4, self.label, theme.style(Hue::Muted));
+        let style = Style::new().fg(theme.ramp(self.ramp, self.now / self.full));
+        put::right(buf, x + 1, area.y, 5, &self.value, style);
+        let graph = Rect { x: x + 7, width: area.right().saturating_sub(x + 8), ..area };
+        let values: Vec<f32> = points.iter().map(self.of).collect();
+        let top = values.iter().copied().fold(self.least, f32::max);
+        marks.area(buf, graph, &values, top, |level| theme.ramp(self.ramp, level * top / self.full));
+    }
 }

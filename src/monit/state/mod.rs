@@ -17,6 +17,7 @@ pub mod rows;
 
 use super::event::{Deed, Event, Source};
 use super::keymap;
+use super::widget::plot::Marks;
 use crate::model::snapshot::WorkerView;
 use crate::model::{Stamp, WorkerId};
 use book::Book;
@@ -146,6 +147,8 @@ pub struct State {
     pub tab: Tab,
     /// Lines scrolled in the tab.
     pub tab_scroll: u16,
+    /// What graphs are made of.
+    pub marks: Marks,
     /// Log lines.
     pub book: Book,
     /// How they are read.
@@ -188,6 +191,7 @@ impl State {
             focus: Pane::default(),
             tab: Tab::default(),
             tab_scroll: 0,
+            marks: Marks::default(),
             book: Book::default(),
             reader: Reader::default(),
             lagged: 0,

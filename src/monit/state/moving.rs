@@ -7,6 +7,7 @@ use super::{Pane, State, Tab, View};
 use crate::monit::action::Action;
 use crate::monit::event::Deed;
 use crate::monit::layout;
+use crate::monit::widget::plot::Marks;
 
 /// Columns that one key press scrolls a long log line.
 const SHIFT: u16 = 16;
@@ -27,6 +28,9 @@ impl State {
             Action::Wall => {
                 self.view = if self.view == View::Wall { View::Fleet } else { View::Wall };
                 (self.zoomed, self.focus) = (false, Pane::Table);
+            }
+            Action::Marks => {
+                self.marks = if self.marks == Marks::Blocks { Marks::Braille } else { Marks::Blocks };
             }
             Action::NextPane => self.focus_next(true),
             Action::PreviousPane => self.focus_next(false),

@@ -1,5 +1,5 @@
 //! Small things to draw with, that know nothing of the state.
 
 pub mod border;
-pub mod braille;
+pub mod plot;
 pub mod put;
