@@ -17,3 +17,4 @@ pub mod pipe;
 pub mod user;
 pub mod proc;
 pub mod socket;
+pub mod terminal;
