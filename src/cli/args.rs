@@ -385,6 +385,30 @@ mod tests {
     }
 
     #[test]
+    fn words_that_look_odd_are_targets() {
+        let (_, targets, _) = start("start - /^w.*/ 0 all ./a b.config.js");
+        assert_eq!(targets, ["-", "/^w.*/", "0", "all", "./a", "b.config.js"]);
+    }
+
+    #[test]
+    fn an_optional_value_is_taken_when_it_is_there() {
+        let (cli, targets, _) = start("start a.js --watch --log --name web");
+        assert_eq!((cli.app.watch, cli.app.log), (Some(Vec::new()), Some(None)));
+        assert_eq!(targets, ["a.js"]);
+        let (cli, ..) =
+            start("start a.js --watch src --watch lib --log x.log --filter-env A --only a,b --only c");
+        assert_eq!(cli.app.watch, Some(vec!["src".to_owned(), "lib".to_owned()]));
+        assert_eq!(cli.app.log, Some(Some("x.log".to_owned())));
+        assert_eq!(cli.app.filter_env, Some(vec!["A".to_owned()]));
+        assert_eq!(cli.app.only, ["a,b", "c"]);
+    }
+
+    #[test]
+    fn the_last_of_an_option_given_twice_counts() {
+        assert_eq!(start("start a.js --name a --name b").0.app.name.as_deref(), Some("b"));
+    }
+
+    #[test]
     fn stop_exit_codes_takes_all_numbers_and_nothing_else() {
         for line in [
             "start a.js --stop-exit-codes 3 4",

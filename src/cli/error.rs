@@ -110,12 +110,12 @@ impl CliError {
                     message::plain_error(&wire.message, colour)
                 }
             },
-            CliError::Role(error) => message::plain_error(&error.to_string(), colour),
             CliError::Start(_)
             | CliError::Connect(_)
             | CliError::Call(CallError::Gone | CallError::Broken(_))
             | CliError::Answer
             | CliError::Input(_)
+            | CliError::Role(_)
             | CliError::Output(_) => message::plain_error(&format!("failed to {self}"), colour),
         };
         for cause in causes(self) {

@@ -1,5 +1,7 @@
 //! The binary against a scripted daemon on a real socket: streams, texts and exit codes that scripts rely on.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod scripted;
 
 use scripted::Daemon;

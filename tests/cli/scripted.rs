@@ -157,7 +157,10 @@ impl Session {
         self.socket.write_all(&Frame::log(&header, b"line 1\nline 2\n").unwrap()).ok()?;
         self.send(&DaemonMessage::Push { id, push: Push::HistoryEnd })?;
         let live = LogHeader { history: false, path: None, at_ms: Some(1), ..header };
-        while request.follow {
+        if !request.follow {
+            return Some(());
+        }
+        loop {
             let note = What::Note { text: "on".into() };
             let change = pmon::model::change::Change {
                 at: pmon::model::Stamp::default(),
@@ -168,7 +171,6 @@ impl Session {
             self.send(&DaemonMessage::Push { id, push: Push::Changed(change) })?;
             self.socket.write_all(&Frame::log(&live, b"live\n").unwrap()).ok()?;
         }
-        Some(())
     }
 }
 

@@ -2,7 +2,7 @@
 //! apps of the workers it means.
 //!
 //! The options are read by `config`, as for a script that is started; what was given is then put into the app as
-//! it is, and the rest of the app stays.
+//! it is, and the rest of the app stays. Settings belong to an app, so all workers of that name change with it.
 
 use super::ask;
 use super::context::Context;

@@ -2,7 +2,7 @@
 
 use super::colour::{self, Colour};
 use anstyle::Style;
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use unicode_width::UnicodeWidthStr;
 
 /// One cell.
 #[derive(Debug, Clone)]
@@ -74,22 +74,34 @@ pub fn fit(text: &str, columns: usize) -> String {
         return text.to_owned();
     }
     let mut out = String::new();
-    let mut used = 0;
     for c in text.chars() {
-        let wide = c.width().unwrap_or(0);
-        if used + wide + 1 > columns {
+        out.push(c);
+        // Measured as a whole: what is behind a character can change its width.
+        if out.width() + 1 > columns {
+            out.pop();
             break;
         }
-        used += wide;
-        out.push(c);
     }
-    out.push('…');
+    if columns > 0 {
+        out.push('…');
+    }
     out
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_cell_never_breaks_the_frame(text in "\\PC{0,30}|[\u{1f300}-\u{1f5ff}\u{fe0f}\u{200d}日a]{0,20}", width in 3usize..20) {
+            let drawn = draw(&[width, 4], &[], &[vec![Cell::plain(text), Cell::plain("x")]], Colour(false));
+            for line in drawn.lines() {
+                prop_assert_eq!(line.width(), width + 4 + 3, "{}", drawn);
+            }
+        }
+    }
 
     #[test]
     fn long_text_is_cut_at_columns_not_bytes() {
