@@ -1,8 +1,9 @@
 //! Arguments, verbs, output: the only room that people type at.
 //!
-//! `args` says what may be typed, one file of `cmd` does it, `out` prints, `error` says why not.
+//! `args` says what may be typed (`argv` what clap cannot), one file of `cmd` does it, `out` prints, `error` says why not.
 
 pub mod args;
+pub mod argv;
 pub mod cmd;
 pub mod error;
 pub mod out;
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 
 /// The whole program.
 pub fn main() -> ExitCode {
-    match Cli::try_parse_from(args::arrange(std::env::args_os())) {
+    match Cli::try_parse_from(argv::arrange(std::env::args_os())) {
         Ok(cli) => run(cli),
         Err(error) => usage(&error),
     }

@@ -1,5 +1,6 @@
 //! The course that stop, restart, reload and delete have in common, and that of apps from a file.
 
+use super::alter;
 use super::ask::{self, Fleet};
 use super::context::Context;
 use super::target::{self, Meant};
@@ -8,7 +9,7 @@ use crate::cli::out::message::{self, Action};
 use crate::client::Client;
 use crate::model::app::App;
 use crate::model::order::{Deed, IfPresent, Order, Touched, Update};
-use crate::model::{Selector, WorkerId, app::Env};
+use crate::model::{Selector, State, WorkerId, app::Env};
 use std::collections::BTreeMap;
 
 /// Does `action` to each word in turn; the first that fails ends it. The table comes last.
@@ -37,24 +38,21 @@ pub fn selected(
 ) -> Result<(), CliError> {
     let fleet = ask::list(client, false)?;
     let ids = fleet.resolve(select)?;
-    let renewed = match action {
-        Action::Restart | Action::Reload if super::alter::is_wanted(cx, args) => true,
-        Action::Restart | Action::Reload => {
-            if !cx.flags.update_env {
-                cx.ui.say("Use --update-env to update environment variables")?;
-            }
-            false
+    let if_present = match action {
+        Action::Restart => Some(IfPresent::Restart),
+        Action::Reload => Some(IfPresent::Reload),
+        Action::Stop | Action::Delete => None,
+    };
+    let order = match if_present {
+        Some(if_present) if alter::is_wanted(cx, args) => {
+            Order::Start { apps: alter::apps(cx, client, &ids, args)?, if_present }
         }
-        Action::Stop | Action::Delete => false,
+        _ => order_of(cx, select.clone(), action),
     };
+    if if_present.is_some() && !cx.flags.update_env {
+        cx.ui.say("Use --update-env to update environment variables")?;
+    }
     cx.note(message::applying(action, &select.text, &ids))?;
-    let order = if renewed {
-        let if_present = if action == Action::Reload { IfPresent::Reload } else { IfPresent::Restart };
-        let apps = super::alter::apps(cx, client, &ids, args)?;
-        Order::Start { apps, if_present }
-    } else {
-        order_of(cx, select.clone(), action)
-    };
     report(cx, &ask::order(client, order)?)
 }
 
@@ -91,17 +89,7 @@ pub fn start_apps(
     }
     let fleet = ask::list(client, false)?;
     announce(cx, &fleet, &apps, if_present)?;
-    let touched = ask::order(client, Order::Start { apps, if_present })?;
-    let mut launched: BTreeMap<&str, usize> = BTreeMap::new();
-    for one in touched.iter().filter(|one| one.deed == Deed::Launched) {
-        *launched.entry(&one.name).or_default() += 1;
-    }
-    for (name, count) in launched {
-        cx.note(message::launched(name, count))?;
-    }
-    let others: Vec<Touched> = touched.iter().filter(|one| one.deed != Deed::Launched).cloned().collect();
-    cx.warn_of_failed(&touched)?;
-    report(cx, &others)
+    report(cx, &ask::order(client, Order::Start { apps, if_present })?)
 }
 
 fn announce(cx: &Context, fleet: &Fleet, apps: &[App], if_present: IfPresent) -> Result<(), CliError> {
@@ -125,14 +113,30 @@ fn announce(cx: &Context, fleet: &Fleet, apps: &[App], if_present: IfPresent) ->
     Ok(())
 }
 
-/// Says what was done to whom. A reload whose replacement did not become ready is a failure: the old one still
-/// runs, and whoever deploys must know.
+/// Says what was done to whom, and who is not well. A worker that fails at once is no failure of `start`, as with
+/// PM2; but a reload whose replacement did not become ready is one: the old process still runs, and whoever
+/// deploys must know.
 pub fn report(cx: &Context, touched: &[Touched]) -> Result<(), CliError> {
+    let mut launched: BTreeMap<&str, usize> = BTreeMap::new();
     for one in touched {
-        cx.note(message::done(&one.name, one.id, one.deed))?;
+        if one.deed == Deed::Launched {
+            *launched.entry(&one.name).or_default() += 1;
+        } else {
+            cx.note(message::done(&one.name, one.id, one.deed))?;
+        }
     }
+    for (name, count) in launched {
+        cx.note(message::launched(name, count))?;
+    }
+    warn_of_failed(cx, touched)?;
     match touched.iter().find(|one| one.deed == Deed::ReloadAbandoned) {
         Some(one) => Err(CliError::Said(format!("[{}]({}) {}", one.name, one.id, one.reason))),
         None => Ok(()),
     }
+}
+
+/// Names the touched workers that are not well.
+pub fn warn_of_failed(cx: &Context, touched: &[Touched]) -> Result<(), CliError> {
+    let mut failed = touched.iter().filter(|one| one.state == State::Failed);
+    failed.try_for_each(|one| cx.warn(format!("[{}]({}) is not running: {}", one.name, one.id, one.reason)))
 }

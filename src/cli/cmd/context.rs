@@ -6,8 +6,7 @@ use crate::cli::error::CliError;
 use crate::cli::out::{Ui, host, message, table};
 use crate::client::{Client, Notice};
 use crate::config::{self, Caller};
-use crate::model::order::Touched;
-use crate::model::{Reason, Selector, State};
+use crate::model::Selector;
 use crate::sys::clock;
 use crate::sys::paths::Home;
 use std::path::PathBuf;
@@ -92,14 +91,6 @@ impl Context {
         Ok(self.ui.say(&text)?)
     }
 
-    /// Tells which of the touched workers are not well. `start` is still a success then, as with PM2.
-    pub fn warn_of_failed(&self, touched: &[Touched]) -> Result<(), CliError> {
-        for one in touched.iter().filter(|one| one.state == State::Failed) {
-            self.warn(format!("[{}]({}) {}", one.name, one.id, reason(&one.reason)))?;
-        }
-        Ok(())
-    }
-
     /// The options of an app for `config`; `args` are those behind `--`.
     pub fn options(&self, args: &[String]) -> config::Options {
         let typed = self.app.clone();
@@ -159,8 +150,4 @@ impl Context {
 /// The current directory; `/` if it was removed.
 pub fn here() -> PathBuf {
     std::env::current_dir().unwrap_or_else(|_gone| PathBuf::from("/"))
-}
-
-fn reason(reason: &Reason) -> String {
-    format!("is not running: {reason}")
 }

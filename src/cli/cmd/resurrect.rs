@@ -15,10 +15,7 @@ pub fn run(cx: &Context, _args: Args) -> Result<(), CliError> {
     let mut client = cx.connect()?;
     cx.note("Resurrecting")?;
     match ask::resurrect(&mut client) {
-        Ok(touched) => {
-            act::report(cx, &touched)?;
-            cx.warn_of_failed(&touched)?;
-        }
+        Ok(touched) => act::report(cx, &touched)?,
         Err(error) if error.is_not_found() => {
             cx.ui.warn(&message::error(error.to_string(), cx.ui.error_colour))?;
         }

@@ -32,7 +32,6 @@ pub fn run(cx: &Context, args: Args) -> Result<(), CliError> {
     }
     let touched = ask::order(&mut client, Order::Scale { name: args.name, to })?;
     act::report(cx, &touched)?;
-    cx.warn_of_failed(&touched)?;
     cx.show(&mut client)
 }
 

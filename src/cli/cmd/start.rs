@@ -90,6 +90,6 @@ fn script(cx: &Context, client: &mut Client, word: &str, args: &[String]) -> Res
     }
     let if_present = if cx.flags.force { IfPresent::Add } else { IfPresent::Refuse };
     let touched = ask::order(client, Order::Start { apps: resolved.apps, if_present })?;
-    cx.warn_of_failed(&touched)?;
+    act::warn_of_failed(cx, &touched)?;
     cx.note("Done.")
 }
