@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod scripted;
+mod start;
 
 use scripted::Daemon;
 use std::io::Read;

@@ -1,11 +1,11 @@
 //! A daemon that only plays one: it speaks the wire, knows a few workers, and notes what was ordered.
 
 use pmon::model::change::What;
-use pmon::model::order::{Deed, Order, Refusal, ScaleTo, Touched};
+use pmon::model::order::{Deed, IfPresent, Order, Refusal, ScaleTo, Touched};
 use pmon::model::select::Candidate;
 use pmon::model::snapshot::{DaemonView, WorkerView};
 use pmon::model::usage::HostUsage;
-use pmon::model::{Reason, Selector, State, WorkerId};
+use pmon::model::{App, Reason, Selector, State, WorkerId};
 use pmon::proto::push::StreamKind;
 use pmon::proto::request::LogsRequest;
 use pmon::proto::{
@@ -118,7 +118,8 @@ impl Session {
                 let message = Refusal::NothingToDo.to_string();
                 return Reply::Error(WireError { code: Code::NothingToDo, message, hint: None });
             }
-            Order::Start { .. } | Order::Resurrect { .. } => panic!("not in the script: {order:?}"),
+            Order::Start { apps, if_present } => return self.start(&apps, if_present),
+            Order::Resurrect { .. } => panic!("not in the script: {order:?}"),
         };
         let candidates = self.workers.iter().map(|w| Candidate {
             id: w.id,
@@ -135,6 +136,33 @@ impl Session {
                 Reply::Done { touched: ids.into_iter().map(|id| self.touched(id, deed)).collect() }
             }
         }
+    }
+
+    /// Launches what is not there, restarts what is; ids of new ones are above all others.
+    fn start(&self, apps: &[App], if_present: IfPresent) -> Reply {
+        let mut touched = Vec::new();
+        for app in apps {
+            let present: Vec<WorkerId> =
+                self.workers.iter().filter(|w| w.app.name == app.name).map(|w| w.id).collect();
+            let args = app.program.args.join(" ");
+            self.orders.lock().unwrap().push(format!("start {} {if_present:?} [{args}]", app.name));
+            if present.is_empty() || if_present == IfPresent::Add {
+                let new = |n| Touched {
+                    id: WorkerId(100 + n),
+                    name: app.name.clone(),
+                    deed: Deed::Launched,
+                    state: State::Running,
+                    reason: Reason::Started,
+                };
+                touched.extend((0..app.instances).map(new));
+            } else if if_present == IfPresent::Refuse {
+                let message = Refusal::AlreadyLaunched { name: app.name.clone() }.to_string();
+                return Reply::Error(WireError { code: Code::AlreadyLaunched, message, hint: None });
+            } else {
+                touched.extend(present.into_iter().map(|id| self.touched(id, Deed::Restarted)));
+            }
+        }
+        Reply::Done { touched }
     }
 
     fn touched(&self, id: WorkerId, deed: Deed) -> Touched {
@@ -188,7 +216,7 @@ fn worker(id: u32, name: &str) -> WorkerView {
 fn app(name: &str) -> serde_json::Value {
     use pmon::model::policy::{Limits, Logs, Readiness, Restart, Scheduling, Stop};
     let program = serde_json::json!({
-        "script": format!("/{name}"), "interpreter": "none", "interpreter_args": [], "args": [],
+        "script": "/bin/sh", "interpreter": "none", "interpreter_args": [], "args": [],
     });
     serde_json::json!({
         "name": name, "namespace": "default", "cwd": "/", "mode": "fork", "instances": 1, "env": {},
