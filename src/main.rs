@@ -1,2 +1,5 @@
 //! The `pmon` binary.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    pmon::cli::main()
+}

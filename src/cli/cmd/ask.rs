@@ -1,0 +1,106 @@
+//! Typed questions: each takes the one answer that fits it.
+
+use crate::cli::error::CliError;
+use crate::client::Client;
+use crate::model::Order;
+use crate::model::order::Touched;
+use crate::model::select::Candidate;
+use crate::model::snapshot::WorkerView;
+use crate::model::usage::HostUsage;
+use crate::model::{Selector, WorkerId, select::SelectError};
+use crate::proto::{Reply, Request};
+use std::sync::Arc;
+
+/// The fleet as the daemon showed it.
+#[derive(Debug, Clone, Default)]
+pub struct Fleet {
+    /// By id.
+    pub workers: Vec<Arc<WorkerView>>,
+    /// The host.
+    pub host: HostUsage,
+}
+
+impl Fleet {
+    /// Ids that `select` means.
+    pub fn resolve(&self, select: &Selector) -> Result<Vec<WorkerId>, SelectError> {
+        select.resolve(self.workers.iter().map(|w| Candidate {
+            id: w.id,
+            name: &w.app.name,
+            namespace: &w.app.namespace,
+            script: &w.app.program.script,
+        }))
+    }
+
+    /// Workers that `select` means.
+    pub fn select(&self, select: &Selector) -> Result<Vec<Arc<WorkerView>>, SelectError> {
+        let ids = self.resolve(select)?;
+        Ok(self.workers.iter().filter(|w| ids.contains(&w.id)).cloned().collect())
+    }
+
+    /// Workers of this name.
+    pub fn named(&self, name: &str) -> impl Iterator<Item = &Arc<WorkerView>> {
+        self.workers.iter().filter(move |w| w.app.name == name)
+    }
+}
+
+/// The fleet, with environments or without.
+pub fn list(client: &mut Client, with_env: bool) -> Result<Fleet, CliError> {
+    match client.call(Request::List { with_env })? {
+        Reply::Fleet { workers, host, daemon: _ } => Ok(Fleet { workers, host }),
+        other => Err(unfit(other)),
+    }
+}
+
+/// Orders, and waits until it is done.
+pub fn order(client: &mut Client, order: Order) -> Result<Vec<Touched>, CliError> {
+    done(client.call(Request::Order { order })?)
+}
+
+/// Starts what was saved.
+pub fn resurrect(client: &mut Client) -> Result<Vec<Touched>, CliError> {
+    done(client.call(Request::Resurrect)?)
+}
+
+/// Saves; the file and how many.
+pub fn save(client: &mut Client, force: bool) -> Result<(String, usize), CliError> {
+    match client.call(Request::Save { force })? {
+        Reply::Saved { path, workers } => Ok((path, workers)),
+        other => Err(unfit(other)),
+    }
+}
+
+/// Empties log files; which, and what that freed.
+pub fn flush(client: &mut Client, select: Option<Selector>) -> Result<Vec<(String, u64)>, CliError> {
+    match client.call(Request::Flush { select })? {
+        Reply::Flushed { files } => Ok(files),
+        other => Err(unfit(other)),
+    }
+}
+
+/// Waits for the answer.
+pub fn ping(client: &mut Client) -> Result<(), CliError> {
+    match client.call(Request::Ping)? {
+        Reply::Pong => Ok(()),
+        other => Err(unfit(other)),
+    }
+}
+
+fn done(reply: Reply) -> Result<Vec<Touched>, CliError> {
+    match reply {
+        Reply::Done { touched } => Ok(touched),
+        other => Err(unfit(other)),
+    }
+}
+
+fn unfit(reply: Reply) -> CliError {
+    match reply {
+        Reply::Error(error) => error.into(),
+        Reply::Pong
+        | Reply::Fleet { .. }
+        | Reply::Done { .. }
+        | Reply::Saved { .. }
+        | Reply::Flushed { .. }
+        | Reply::Subscribed
+        | Reply::Unknown => CliError::Answer,
+    }
+}

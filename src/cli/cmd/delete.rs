@@ -1,0 +1,19 @@
+//! `delete`: stop and remove.
+
+use super::act;
+use super::context::Context;
+use crate::cli::error::CliError;
+use crate::cli::out::message::Action;
+
+/// Arguments of `delete`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Ids, names, namespaces, /regex/, all, files or `-`
+    #[arg(required = true, value_name = "TARGET")]
+    pub targets: Vec<String>,
+}
+
+/// Deletes one target after the other.
+pub fn run(cx: &Context, args: Args) -> Result<(), CliError> {
+    act::each(cx, &args.targets, &[], Action::Delete)
+}

@@ -1,0 +1,37 @@
+//! `kill`: stop everything, then the daemon and its keeper.
+
+use super::ask;
+use super::context::Context;
+use crate::cli::error::CliError;
+use crate::cli::out::message::{self, Action};
+use crate::client::{CallError, Client, ConnectError};
+use crate::model::{Order, WorkerId};
+
+/// Arguments of `kill`.
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+/// Kills. Unlike PM2 it does not start a daemon first to have one to stop.
+pub fn run(cx: &Context, _args: Args) -> Result<(), CliError> {
+    let mut client = match Client::connect(&cx.home) {
+        Ok(client) => client,
+        Err(ConnectError::NoDaemon(_)) => return cx.note("No daemon is running"),
+        Err(other) => return Err(other.into()),
+    };
+    let ids: Vec<WorkerId> = ask::list(&mut client, false)?.workers.iter().map(|w| w.id).collect();
+    if !ids.is_empty() {
+        cx.note(message::applying(Action::Delete, "all", &ids))?;
+    }
+    let touched = match ask::order(&mut client, Order::Shutdown) {
+        // It went so fast that the answer was lost.
+        Err(CliError::Call(CallError::Gone)) => Vec::new(),
+        other => other?,
+    };
+    for one in &touched {
+        cx.note(message::done(&one.name, one.id, one.deed))?;
+    }
+    cx.note("[v] All Applications Stopped")?;
+    let mut stream = client.into_stream();
+    while stream.next()?.is_some() {}
+    cx.note("[v] Daemon Stopped")
+}

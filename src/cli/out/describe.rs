@@ -1,0 +1,155 @@
+//! `describe`: everything about one worker, in sections.
+
+use super::colour::{self, Colour};
+use super::grid::{Cell, draw_fitting};
+use super::inspect;
+use super::number;
+use super::table::{status_style, uptime, watched};
+use crate::fmt;
+use crate::model::files::WorkerFiles;
+use crate::model::snapshot::WorkerView;
+use crate::model::{Bytes, Stamp, State};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// All sections. `caller` is the environment of who asks, to show what differs in the worker's.
+pub fn describe(
+    worker: &WorkerView,
+    caller: &BTreeMap<String, String>,
+    now: Stamp,
+    colour: Colour,
+) -> String {
+    let mut out =
+        heading(&format!("Describing process with id {} - name {}", worker.id, worker.app.name), colour);
+    out.push_str(&facts(worker, now, colour));
+    if let Some(axm) = worker.axm.as_deref() {
+        if !axm.actions.is_empty() {
+            let names = axm.actions.iter().filter_map(|action| action.get("action_name")?.as_str());
+            let rows: Vec<Vec<Cell>> = names.map(|name| vec![Cell::plain(name)]).collect();
+            out.push_str(&section("Actions available", &rows, colour));
+        }
+        if !axm.monitor.is_empty() {
+            let rows: Vec<Vec<Cell>> = axm.monitor.iter().map(|(name, m)| metric(name, m)).collect();
+            out.push_str(&section("Code metrics value", &rows, colour));
+        }
+    }
+    let divergent: Vec<Vec<Cell>> = caller
+        .iter()
+        .filter_map(|(key, ours)| {
+            let theirs = worker.app.env.0.get(key)?;
+            (theirs != ours).then(|| row(key, theirs.clone()))
+        })
+        .collect();
+    if !divergent.is_empty() {
+        out.push_str(&section("Divergent env variables from local env", &divergent, colour));
+    }
+    out.push_str(&footer(worker, colour));
+    out
+}
+
+fn facts(worker: &WorkerView, now: Stamp, colour: Colour) -> String {
+    let app = &worker.app;
+    let none = || "N/A".to_owned();
+    let combined = WorkerFiles::of(app, worker.id, Path::new("/"), Path::new("/")).combined;
+    let cron = app.extra.get("cron_restart").filter(|cron| !cron.is_null());
+    let mut rows = vec![
+        vec![Cell::plain("status"), Cell::styled(status_style(worker.state), worker.state.pm2_name())],
+        row("name", app.name.clone()),
+        row("namespace", app.namespace.clone()),
+        row("version", app.version.clone().unwrap_or_else(none)),
+        row("restarts", worker.restarts.to_string()),
+    ];
+    rows.extend(app.limits.max_memory.map(|Bytes(n)| row("max memory restart", n.to_string())));
+    rows.extend(cron.map(|cron| row("cron restart", plain(cron))));
+    rows.push(row("uptime", uptime(worker, now)));
+    rows.extend(combined.map(|path| row("entire log path", path.display().to_string())));
+    rows.extend([
+        row("script path", app.program.script.display().to_string()),
+        row("script args", some(app.program.args.join(" "))),
+        row("error log path", worker.error_file.clone().unwrap_or_else(|| "/dev/null".to_owned())),
+        row("out log path", worker.out_file.clone().unwrap_or_else(|| "/dev/null".to_owned())),
+        row("pid path", worker.pid_file.clone().unwrap_or_else(none)),
+        row("interpreter", app.program.interpreter.clone()),
+        row("interpreter args", some(app.program.interpreter_args.join(" "))),
+        row("script id", worker.id.to_string()),
+        row("exec cwd", app.cwd.display().to_string()),
+        row("exec mode", app.mode.pm2_name().to_owned()),
+        row("node.js version", app.node_version.clone().unwrap_or_else(none)),
+        row("node env", app.env.0.get("NODE_ENV").cloned().unwrap_or_else(none)),
+        row("watch & reload", if watched(worker) { "✔" } else { "✘" }.to_owned()),
+        row("unstable restarts", worker.unstable_restarts.to_string()),
+        row("created at", fmt::iso_utc(worker.created.wall_ms)),
+    ]);
+    // Below PM2's rows, where no script looks for its own: what PM2 cannot tell.
+    rows.push(row("reason", worker.reason.to_string()));
+    if let (State::Backoff, Some(due)) = (worker.state, worker.next_start) {
+        rows.push(row("next start", format!("in {:.1}s", due.since(now).as_secs_f64())));
+    }
+    if !worker.listening.is_empty() {
+        rows.push(row("listening on", worker.listening.join(" ")));
+    }
+    format!("{}\n", draw_fitting(&rows, colour))
+}
+
+fn metric(name: &str, metric: &Value) -> Vec<Cell> {
+    let value = metric.get("value").map_or_else(|| "N/A".to_owned(), plain);
+    let unit = metric.get("unit").and_then(Value::as_str).unwrap_or_default();
+    row(name, format!("{value} {unit}").trim_end().to_owned())
+}
+
+/// A JSON value for people: strings without quotes.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Number(n) => number::text(n),
+        Value::Null => "N/A".to_owned(),
+        Value::Bool(_) | Value::Array(_) | Value::Object(_) => inspect::inspect(value),
+    }
+}
+
+fn some(text: String) -> String {
+    if text.is_empty() { "N/A".to_owned() } else { text }
+}
+
+fn row(key: &str, value: String) -> Vec<Cell> {
+    vec![Cell::styled(colour::HEAD, key), Cell::plain(value)]
+}
+
+fn section(title: &str, rows: &[Vec<Cell>], colour: Colour) -> String {
+    format!("{}{}\n", heading(title, colour), draw_fitting(rows, colour))
+}
+
+fn heading(title: &str, colour: Colour) -> String {
+    format!("{}\n", colour.paint(colour::REVERSE, format!(" {title} ")))
+}
+
+fn footer(worker: &WorkerView, colour: Colour) -> String {
+    let (name, id) = (&worker.app.name, worker.id);
+    let hints = [
+        format!(" Logs of this app:       pmon logs {name} [--lines 1000]"),
+        format!(" Its environment:        pmon env {id}"),
+        " The whole fleet, live:  pmon monit".to_owned(),
+    ];
+    let painted: Vec<String> = hints.iter().map(|hint| colour.paint(colour::FAINT, hint)).collect();
+    painted.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+
+    #[test]
+    fn a_worker_with_metrics_is_described_in_sections() {
+        let caller = [("HOME", "/root"), ("NODE_ENV", "test"), ("MINE", "1")]
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .into();
+        insta::assert_snapshot!(describe(&sample::fleet()[0], &caller, sample::NOW, Colour(false)));
+    }
+
+    #[test]
+    fn every_optional_row_is_there_when_it_was_given() {
+        insta::assert_snapshot!(describe(&sample::fleet()[3], &BTreeMap::new(), sample::NOW, Colour(false)));
+    }
+}
