@@ -190,7 +190,7 @@ async fn no_line_is_lost_doubled_torn_or_out_of_order_when_the_pump_is_killed_at
     let kills = from_env("PMON_KILLS", 120);
     println!("PMON_SEED={seed}");
     let mut random = Random(seed);
-    let mut bench = Bench::new();
+    let mut bench = Bench::waiting();
     let dir = bench.dir.path().to_owned();
     let generation = Arc::new(AtomicU64::new(1));
     let (mut kept, mut writers) = (Vec::new(), Vec::new());
@@ -218,6 +218,7 @@ async fn no_line_is_lost_doubled_torn_or_out_of_order_when_the_pump_is_killed_at
     for (entry, kept) in (1..).zip(kept) {
         attach(&bench.pump, &dir, entry, kept);
     }
+    bench.pump.begin();
     for _ in 0..ENTRIES * 2 * GENERATIONS {
         bench.closed().await;
     }

@@ -26,10 +26,16 @@ struct Bench {
 
 impl Bench {
     fn new() -> Bench {
+        let bench = Bench::waiting();
+        bench.pump.begin();
+        bench
+    }
+
+    /// Its pump has not begun.
+    fn waiting() -> Bench {
         let (sender, notices) = mpsc::channel(64);
         let fanout = Fanout::new();
         let pump = Pump::start(fanout.clone(), sender).unwrap();
-        pump.begin();
         Bench { dir: tempfile::tempdir().unwrap(), pump, fanout, notices }
     }
 
