@@ -144,6 +144,18 @@ fn history_ends_where_it_is_all_that_was_asked_for() {
 }
 
 #[test]
+fn logs_go_on_with_the_next_daemon() {
+    let daemon = Daemon::with(&["mortal"]);
+    let mut child =
+        command(&daemon, &["logs", "--raw"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut seen = [0; 49];
+    child.stdout.take().unwrap().read_exact(&mut seen).unwrap();
+    assert_eq!(String::from_utf8_lossy(&seen), "/h/web-out.log last 15 lines:\nline 1\nline 2\nlive\n");
+    let (code, _, err) = said(&child.wait_with_output().unwrap());
+    assert_eq!((code, err.as_str()), (0, "[PM2][WARN] The daemon went away; waiting for it\n"));
+}
+
+#[test]
 fn kill_waits_until_the_daemon_is_gone() {
     let daemon = Daemon::with(&["web"]);
     let (code, out, _) = said(&pmon(&daemon, &["kill"]));

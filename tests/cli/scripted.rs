@@ -182,7 +182,11 @@ impl Session {
             history: true,
             path: Some("/h/web-out.log".into()),
         };
-        self.socket.write_all(&Frame::log(&header, b"line 1\nline 2\n").unwrap()).ok()?;
+        if request.lines > 0 {
+            self.socket.write_all(&Frame::log(&header, b"line 1\nline 2\n").unwrap()).ok()?;
+            // An app of this name stands for a daemon that dies now.
+            self.workers.first().filter(|w| w.app.name != "mortal")?;
+        }
         self.send(&DaemonMessage::Push { id, push: Push::HistoryEnd })?;
         let live = LogHeader { history: false, path: None, at_ms: Some(1), ..header };
         if !request.follow {
