@@ -22,11 +22,7 @@ mod view;
 mod worker;
 
 #[cfg(test)]
-mod sequences;
-#[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod world;
 
 pub use effect::Effect;
 pub use event::{Event, Found, Ticket, TimerKey};

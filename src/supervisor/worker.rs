@@ -1,16 +1,18 @@
 //! A worker, and the table of all its moves.
 //!
 //! ```text
-//!                  Start              Up              Serve
-//!        Down ───────────▶ Starting ──────▶ Running ──────▶ Ready        Starting ─Serve─▶ Ready
-//!         ▲                │ ▲             │               │
-//!         │                └─┼──────┬──────┴───────────────┘
-//!         │            Start │      │  Stop: asked to end
-//!         │   Rest           │      ├───────────────────▶ Stopping ─ Rest ▶ Down, Start ▶ Starting, Fail ▶ Failed
-//!         │◀─────────────────┼──────┤  it ended by itself; the restart policy says
-//!         │                  │      │  Start at once, Wait ▶ Backoff, Rest ▶ Down, Fail ▶ Failed
-//!         │   Rest           │      ▼
-//!         └─────────────── Backoff, Failed
+//!            Start               Up               Serve
+//!   Down ───────────▶ Starting ──────▶ Running ─────────▶ Ready      (Serve also from Starting)
+//!                     └────────┬─────────┴──────────────────┘
+//!                              │
+//!      asked to end            │            ended by itself
+//!            ┌─────────────────┴─────────────────┐
+//!            ▼ Stop                              ▼ the restart policy says
+//!        Stopping                          at once: Start ▶ Starting
+//!            │ its tree is gone            later:   Wait  ▶ Backoff ─ Start ▶ Starting
+//!            ├─ Rest  ▶ Down               never:   Rest  ▶ Down
+//!            ├─ Start ▶ Starting           no more: Fail  ▶ Failed ─ Start ▶ Starting
+//!            └─ Fail  ▶ Failed (outlived SIGKILL)
 //! ```
 //!
 //! `docs/states.md` has the same as a table, with what causes each cue.

@@ -98,7 +98,7 @@ fn order(verb: usize, which: usize, ids: &[u32]) -> Order {
         _ => ids.get(which % ids.len().max(1)).map_or_else(|| "0".to_owned(), u32::to_string),
     };
     let select = Selector::new(text, "/");
-    let env = (which % 2 == 0).then(|| Env([("N".to_owned(), which.to_string())].into()));
+    let env = which.is_multiple_of(2).then(|| Env([("N".to_owned(), which.to_string())].into()));
     let update = Update { env };
     match verb % 8 {
         0 | 1 => Order::Stop { select },

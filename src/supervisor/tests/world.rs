@@ -1,16 +1,16 @@
 //! A small operating system for tests: a keeper with records and processes, timers, and a daemon that
 //! can die between any two effects. Everything random comes from one seed.
 
-use super::effect::Effect;
-use super::event::{Event, Found, Process, Ticket, TimerKey};
-use super::fleet::Fleet;
-use super::record::{Record, Role};
-use super::view::Places;
 use crate::model::app::{App, Env, Mode, Program};
 use crate::model::order::Outcome;
 use crate::model::policy::{Limits, Logs, Readiness, Restart, Scheduling, Stop};
 use crate::model::usage::Usage;
 use crate::model::{Bytes, Desired, Exit, Order, Reason, Run, Stamp, State, WorkerId};
+use crate::supervisor::effect::Effect;
+use crate::supervisor::event::{Event, Found, Process, Ticket, TimerKey};
+use crate::supervisor::fleet::Fleet;
+use crate::supervisor::record::{Record, Role};
+use crate::supervisor::view::Places;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// An app with PM2's defaults.

@@ -1,0 +1,110 @@
+//! What a new daemon makes of what it finds.
+
+use super::story::{Story, cluster, delete, reload, start, stop};
+use super::world::app;
+use crate::model::Exit;
+use crate::supervisor::event::{Event, Found, Process};
+use crate::supervisor::record::{Record, Role};
+use std::time::Duration;
+
+/// A second daemon that finds the records of a story; `became` says what became of the processes.
+fn attached(story: &Story, became: impl Fn(&Record) -> Process) -> (Story, String) {
+    let mut next = Story::new();
+    next.now = story.now;
+    next.records.clone_from(&story.records);
+    let found = |record: &Record| Found { record: record.clone(), process: became(record) };
+    let found = story.records.values().map(found).collect();
+    let effects = next.event(Event::Attached { found });
+    (next, effects)
+}
+
+fn alive(record: &Record) -> Process {
+    Process::Alive { pid: 100, run: record.run }
+}
+
+#[test]
+fn a_new_daemon_takes_the_living_over_and_touches_nothing() {
+    let mut story = Story::with(app("web"));
+    let (mut next, effects) = attached(&story, alive);
+    assert_eq!((effects.as_str(), next.sees(0)), ("", story.sees(0)));
+}
+
+#[test]
+fn a_new_daemon_handles_an_end_that_nobody_had_handled_and_counts_it_once() {
+    let mut delayed = app("web");
+    delayed.restart.restart_delay = Duration::from_millis(700);
+    let mut story = Story::with(delayed);
+    let ended =
+        |at| move |record: &Record| Process::Ended { run: record.run, pid: 100, exit: Exit::Code(1), at };
+    let at = story.now;
+    story.pass(500);
+    let (next, effects) = attached(&story, ended(at));
+    assert_eq!(effects, "keep 1.1 Current Backoff; timer Start 200", "the delay counts from the end");
+    let (mut third, effects) = attached(&next, ended(at));
+    assert_eq!(effects, "timer Start 200", "it was handled, only not acknowledged");
+    assert_eq!(third.due(0, "Start"), "spawn 1.2 Current r1");
+    story.pass(500);
+    let (_, effects) = attached(&story, ended(at));
+    assert_eq!(effects, "spawn 1.2 Current r1", "the delay is over");
+}
+
+#[test]
+fn a_new_daemon_goes_on_with_a_stop() {
+    let mut story = Story::with(app("web"));
+    story.order(stop());
+    story.pass(600);
+    let (mut next, effects) = attached(&story, alive);
+    assert_eq!(effects, "timer Kill 1000");
+    assert!(next.due(0, "Kill").contains("signal 1.1 9 tree"));
+    let (_, effects) = attached(&story, |_| Process::None);
+    assert_eq!(effects, "keep 1.1 Current Down; close web");
+}
+
+#[test]
+fn a_new_daemon_finishes_a_delete() {
+    let mut story = Story::with(app("web"));
+    story.order(delete());
+    let (next, effects) = attached(&story, |_| Process::None);
+    assert_eq!(effects, "keep 1.1 Current Down; forget 1.1; close web");
+    assert!(next.records.is_empty());
+}
+
+#[test]
+fn a_new_daemon_ends_a_reload_that_was_under_way() {
+    let mut story = Story::with(cluster(1));
+    story.listens(1);
+    story.order(reload());
+    story.spawned(2);
+    let (_, effects) = attached(&story, alive);
+    assert_eq!(effects, "keep 2.1 Retiring Stopping; signal 2.1 2 tree; timer RetiringKill 1600");
+    let old_is_gone = |record: &Record| match record.role {
+        Role::Current => Process::Ended { run: record.run, pid: 1, exit: Exit::Code(1), at: record.created },
+        Role::Replacement | Role::Retiring => alive(record),
+    };
+    let (mut next, effects) = attached(&story, old_is_gone);
+    assert_eq!(effects, "keep 2.1 Current Starting; forget 1.1; timer Ready 3000");
+    assert_eq!(next.sees(0), "Starting r1 u0 (reloaded on request)");
+}
+
+#[test]
+fn of_two_that_are_current_the_later_one_wins() {
+    let mut story = Story::with(cluster(1));
+    story.listens(1);
+    let old = story.records[&1].clone();
+    story.order(reload());
+    story.spawned(2);
+    story.listens(2);
+    // The daemon died between the two records of the promotion.
+    story.records.insert(1, old);
+    let (mut next, effects) = attached(&story, alive);
+    assert_eq!(effects, "keep 1.1 Retiring Stopping; signal 1.1 2 tree; timer RetiringKill 1600");
+    assert_eq!(next.sees(0), "Ready r1 u0 (reloaded on request)");
+}
+
+#[test]
+fn a_spawn_that_never_happened_is_made_up_for_and_not_counted() {
+    let mut story = Story::new();
+    story.order(start(app("web")));
+    let (_, effects) = attached(&story, |_| Process::None);
+    assert_eq!(effects, "spawn 1.2 Current r0");
+}

@@ -1,0 +1,9 @@
+//! Tests of the core as a whole: tables, and generated sequences in a simulated world.
+
+mod attach;
+mod life;
+mod orders;
+mod reload;
+mod sequences;
+mod story;
+mod world;
