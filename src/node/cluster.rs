@@ -8,7 +8,7 @@ use super::listener::{Kind, Listener};
 use super::message::{Ask, line};
 use super::worker::Phase;
 use crate::model::Run;
-use crate::sys::holder;
+use crate::sys::{holder, socket};
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use serde_json::{Value, json};
@@ -215,6 +215,8 @@ impl Core {
     pub(super) fn close_listener(&mut self, entry: u64) {
         let Some(listener) = self.listeners.remove(&entry) else { return };
         for socket in listener.sockets.values() {
+            // The keeper and workers on their way out may have copies for a while.
+            socket::stop_listening(&socket.fd);
             if let Some(token) = socket.token {
                 self.forget_source(token, &socket.fd);
             }

@@ -279,16 +279,24 @@ mod tests {
         }
 
         #[test]
-        fn any_socket_gets_all_lines_in_order(texts in proptest::collection::vec("[a-z]{1,30}", 1..20), takes in proptest::collection::vec(0usize..9, 1..30)) {
+        fn any_socket_gets_all_lines_in_order(
+            texts in proptest::collection::vec("[a-z]{1,30}", 1..20),
+            takes in proptest::collection::vec(0usize..9, 1..30),
+        ) {
             let mut outbox: Outbox<()> = Outbox::default();
             texts.iter().for_each(|t| outbox.push(t.clone().into_bytes()));
             let mut got = Vec::new();
             let mut takes = takes.into_iter().chain([9]).cycle();
             for _ in 0..2000 {
-                let _ = outbox.flush(|bytes, _| match takes.next().unwrap_or(1) {
+                let result = outbox.flush(|bytes, _| match takes.next().unwrap_or(1) {
                     0 => Err(Errno::AGAIN),
-                    n => { let n = n.min(bytes.len()); got.extend_from_slice(&bytes[..n]); Ok(n) }
+                    n => {
+                        let n = n.min(bytes.len());
+                        got.extend_from_slice(&bytes[..n]);
+                        Ok(n)
+                    }
                 });
+                prop_assert!(result.is_ok());
             }
             prop_assert_eq!(String::from_utf8(got).unwrap(), texts.concat());
         }

@@ -290,6 +290,7 @@ mod tests {
         let (other, new) = listener.socket_for(0).unwrap();
         assert!(new);
         assert_eq!(socket::local_address(&other), Some(address));
+        socket::listen(&other, 1).unwrap();
         let same = Ask { port: i32::from(address.port()), ..local() };
         assert_eq!(open(same, Scheduling::ReusePort).unwrap_err(), Errno::ADDRINUSE);
     }

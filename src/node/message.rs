@@ -470,7 +470,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_line_is_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = parse(&bytes);
+            prop_assert!(parse(&bytes).map_or(true, |incoming| incoming != Incoming::Online));
         }
 
         #[test]

@@ -80,6 +80,15 @@ pub fn listen(socket: impl AsFd, backlog: i32) -> Result<(), Errno> {
     rustix::net::listen(socket, backlog)
 }
 
+/// Stops listening at once in all processes that have a copy: new clients are refused, and the port can be bound again
+/// even before the last copy is closed.
+pub fn stop_listening(socket: impl AsFd) {
+    match rustix::net::shutdown(socket, rustix::net::Shutdown::Both) {
+        // ENOTCONN: nobody listened.
+        Ok(()) | Err(_) => {}
+    }
+}
+
 /// Whether somebody has called listen(2) on it (SO_ACCEPTCONN).
 pub fn is_listening(socket: impl AsFd) -> bool {
     sockopt::socket_acceptconn(socket).unwrap_or(false)
@@ -182,6 +191,18 @@ mod tests {
         share_port(&first).unwrap();
         let second = tcp(address, false, true).unwrap();
         assert_eq!(local_address(&second), Some(address));
+    }
+
+    #[test]
+    fn a_port_is_free_again_before_the_last_copy_is_closed() {
+        let first = tcp(any_port(), false, false).unwrap();
+        let address = local_address(&first).unwrap();
+        listen(&first, 1).unwrap();
+        let copy = first.try_clone().unwrap();
+        stop_listening(&first);
+        drop(first);
+        listen(tcp(address, false, false).unwrap(), 1).unwrap();
+        assert!(!is_listening(&copy));
     }
 
     #[test]

@@ -99,7 +99,8 @@ impl Fleet {
 
     pub fn spawn_as(&mut self, app: &'static str, slot: u32, cluster: bool, code: &str) -> Run {
         let run = Run::first(self.workers.keys().map(|run| run.entry).max().unwrap_or(0) + 1);
-        let script = self.path(&format!("{run}.js"));
+        // One name for one program: it is part of what TLS servers recognise their sessions by.
+        let script = self.path(&format!("{app}-{}.js", code.len()));
         std::fs::write(&script, code).unwrap();
         let (ours, theirs) = channel().unwrap();
         // The shell moves its standard input to descriptor 3; no descriptor is inherited by others' children.
@@ -228,6 +229,12 @@ impl Fleet {
         }
     }
 
+    /// Bytes it has sent that no daemon has read.
+    pub fn unread(&self, run: Run) -> u64 {
+        rustix::io::ioctl_fionread(self.workers[&run].kept.as_ref().unwrap()).unwrap()
+    }
+
+    /// Listeners that the keeper has.
     pub fn kept(&self) -> usize {
         self.keeper.0.lock().unwrap().len()
     }
@@ -236,8 +243,8 @@ impl Fleet {
 impl Drop for Fleet {
     fn drop(&mut self) {
         for worker in self.workers.values_mut() {
-            let _ = worker.child.kill();
-            let _ = worker.child.wait();
+            worker.child.kill().ok();
+            worker.child.wait().ok();
         }
     }
 }
@@ -294,4 +301,9 @@ pub fn web(port: u16) -> String {
         "const id = String(require('cluster').worker.id);
          require('http').createServer((q, s) => {{ s.setHeader('Content-Length', id.length); s.end(id); }}).listen({port});"
     )
+}
+
+/// A port that nobody has at the moment.
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("[::]:0").unwrap().local_addr().unwrap().port()
 }

@@ -93,14 +93,19 @@ fn everything_goes_on_under_the_next_daemon() {
 #[test]
 fn a_line_cut_by_the_death_of_the_daemon_is_dropped() {
     let mut fleet = Fleet::new(Scheduling::RoundRobin);
-    let code = "const fs = require('fs'); fs.writeSync(3, '{\"type\":\"cut\",\"da');
-        process.send('ready'); // not yet seen: it is the tail of a line
-        setTimeout(() => {}, 1e6); process.on('message', () => fs.writeSync(3, 'ta\":1}\\n\"ready\"\\n'));";
-    let run = fleet.spawn_as("app", 0, false, code);
-    fleet.wait("it has started", |e| matches!(e, NodeEvent::NodeVersion { .. }));
+    std::fs::write(fleet.path("preload.js"), "").unwrap();
+    let begun = fleet.path("begun");
+    let code = format!(
+        "const fs = require('fs'); fs.writeSync(3, '{{\"type\":\"cut\",\"da'); fs.writeFileSync('{begun}', '');
+         process.on('message', () => fs.writeSync(3, 'ta\":1}}\\n\"ready\"\\n'));"
+    );
+    let run = fleet.spawn_as("app", 0, false, &code);
+    fleet.until("the daemon has read the head", |fleet| {
+        std::path::Path::new(&begun).exists() && fleet.unread(run) == 0
+    });
     fleet.kill_daemon();
     fleet.start_daemon();
     fleet.hub().say(run, "go on".into());
     fleet.wait("what came after", |e| *e == NodeEvent::Ready { run });
-    assert!(!fleet.seen.iter().any(|e| matches!(e, NodeEvent::Note { .. })), "{:?}", fleet.seen);
+    assert_eq!(fleet.seen, [NodeEvent::Ready { run }]);
 }
