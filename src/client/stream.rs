@@ -54,6 +54,10 @@ impl Stream {
         Ok(id)
     }
 
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "it fails, and `None` may not be the end for another caller"
+    )]
     /// Waits for the next thing; `None`: the daemon is gone.
     pub fn next(&mut self) -> Result<Option<Incoming>, CallError> {
         loop {

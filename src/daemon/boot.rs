@@ -38,6 +38,7 @@ pub fn enter(home: &Home, ready: Option<i32>) -> anyhow::Result<()> {
 
 fn start(home: &Home, ready: &mut Option<File>) -> anyhow::Result<()> {
     let link = Link::inherited().context("reach the keeper")?;
+    rustix::thread::set_name(c"pm-daemon").context("name the process")?;
     crate::sys::limits::raise_open_files();
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
@@ -70,13 +71,8 @@ async fn serve(home: &Home, link: Link, ready: &mut Option<File>) -> anyhow::Res
     let pump = Pump::start(fanout.clone(), notices).context("start the log thread")?;
     let (snapshot, seen) = watch::channel(Arc::new(Snapshot::default()));
     let (changes, _nobody_yet) = broadcast::channel(CHANGES);
-    let desk = Desk {
-        home: home.clone(),
-        letters,
-        snapshot: seen,
-        changes: changes.clone(),
-        pump: pump.clone(),
-    };
+    let desk =
+        Desk { home: home.clone(), letters, snapshot: seen, changes: changes.clone(), pump: pump.clone() };
     let view = DaemonView {
         pid: std::process::id(),
         keeper_pid: handover.keeper_pid,

@@ -144,7 +144,8 @@ pub(super) fn sink(record: &Record, home: &Home) -> SinkSpec {
         out: files.out,
         error: files.error,
         combined: files.combined,
-        merged: logs.merge,
+        // A single instance has its file to itself whatever the setting says: its unfinished lines need not wait.
+        merged: logs.merge && record.app.instances > 1,
         date_format: logs.date_format.clone(),
         json: logs.json,
         disabled: logs.disabled,

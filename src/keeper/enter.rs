@@ -19,6 +19,9 @@ use std::os::unix::ffi::OsStrExt;
 /// Our own descriptors are above this, out of the way of the numbers that children get theirs at.
 const OWN_FDS: RawFd = 64;
 
+/// A keeper that has just ended its work frees the lock within this time (milliseconds).
+const HANDOVER: u64 = 3000;
+
 /// The body of `pmon keeper`: takes the home's lock and keeps the fleet until the daemon says that it is over.
 ///
 /// Every signal is blocked, SIGTERM too: the keeper ends when its work does, by `pmon kill`, or by SIGKILL.
@@ -57,7 +60,7 @@ fn prepare(home: &Home, ready: Option<OwnedFd>) -> io::Result<(Lock, Keeper<Pmon
 fn lock(home: &Home) -> io::Result<Lock> {
     let path = home.keeper_lock();
     let failed = |why: String| io::Error::other(format!("take the lock `{}`: {why}", path.display()));
-    match Lock::attempt(&path) {
+    match Lock::patient(&path, HANDOVER) {
         Ok(Some(lock)) => {
             lock.sign().map_err(|e| failed(e.to_string()))?;
             Ok(lock)
@@ -112,7 +115,7 @@ impl Start for Pmon {
         socket: BorrowedFd<'_>,
         ready: Option<BorrowedFd<'_>>,
     ) -> Result<Spawned, SpawnError> {
-        let mut argv = vec![c"pmon daemon".to_owned(), c"daemon".to_owned()];
+        let mut argv = vec![c"pmon".to_owned(), c"daemon".to_owned()];
         let mut map = vec![(3, socket)];
         if let Some(pipe) = ready {
             argv.extend([c"--ready-fd".to_owned(), c"4".to_owned()]);

@@ -84,6 +84,7 @@ impl Decoder {
         &mut self.buffer
     }
 
+    #[expect(clippy::should_implement_trait, reason = "an iterator cannot fail and go on later")]
     /// The next whole frame; `None`: more bytes are needed. Frames of unknown kinds are skipped.
     pub fn next(&mut self) -> Result<Option<Frame>, FrameError> {
         loop {

@@ -13,7 +13,7 @@ pub fn keeper(home: &Home, log: File, ready: OwnedFd) -> io::Result<()> {
     let number = ready.as_raw_fd();
     let mut command = Command::new(std::env::current_exe()?);
     command
-        .arg0("pmon keeper")
+        .arg0("pmon")
         .args(["keeper", "--ready-fd", &number.to_string()])
         .env("PMON_HOME", home.root())
         .env_remove("NODE_CHANNEL_FD")

@@ -1,11 +1,15 @@
 //! Advisory locks on files (flock(2)): held by an open descriptor, gone with the process.
 
+use rustix::event::{PollFd, Timespec, poll};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
+
+/// A held lock is looked at again after this: flock(2) itself cannot wait for a limited time.
+const LOOK_NS: i64 = 20_000_000;
 
 /// A lock; dropping it frees it.
 #[derive(Debug)]
@@ -26,6 +30,19 @@ impl Lock {
             Ok(()) => Ok(Some(Lock(file))),
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
             Err(e) => Err(e.into()),
+        }
+    }
+
+    /// As [`Lock::attempt`], but waits up to `patience_ms` for whoever is about to leave.
+    pub fn patient(path: &Path, patience_ms: u64) -> io::Result<Option<Lock>> {
+        let deadline = super::clock::now().boot_ms + patience_ms;
+        loop {
+            let lock = Lock::attempt(path)?;
+            if lock.is_some() || super::clock::now().boot_ms > deadline {
+                return Ok(lock);
+            }
+            let nothing: &mut [PollFd<'_>] = &mut [];
+            poll(nothing, Some(&Timespec { tv_sec: 0, tv_nsec: LOOK_NS }))?;
         }
     }
 

@@ -73,12 +73,13 @@ fn unknown_names_and_ids_end_with_one() {
 #[test]
 fn an_online_script_is_not_started_twice() {
     let home = TestHome::new();
-    home.ok(&["start", "sleep", "--", "1000"]);
-    let ran = home.run(&["start", "sleep", "--", "1000"]).expect(1);
+    home.file("nap.sh", "sleep 1000\n");
+    home.ok(&["start", "nap.sh"]);
+    let ran = home.run(&["start", "nap.sh"]).expect(1);
     assert!(ran.all().contains("Script already launched"), "{}", ran.all());
-    home.ok(&["start", "sleep", "-f", "--", "1000"]);
+    home.ok(&["start", "nap.sh", "-f"]);
     assert_eq!(home.jlist().len(), 2);
-    let ran = home.run(&["scale", "sleep", "2"]).expect(1);
+    let ran = home.run(&["scale", "nap", "2"]).expect(1);
     assert!(ran.all().contains("Nothing to do"), "{}", ran.all());
 }
 

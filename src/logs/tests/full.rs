@@ -35,7 +35,10 @@ async fn on_a_small_disk() {
         match bench.notice().await {
             PumpNotice::PipeClosed { entry: 1, stream: StreamKind::Out, .. } => break,
             PumpNotice::Recovered { entry: 1, stream: StreamKind::Out, .. } => recovered = true,
-            PumpNotice::PipeClosed { .. } | PumpNotice::Recovered { .. } | PumpNotice::Trouble { .. } => {}
+            PumpNotice::PipeClosed { .. }
+            | PumpNotice::Closed { .. }
+            | PumpNotice::Recovered { .. }
+            | PumpNotice::Trouble { .. } => {}
         }
     }
     child.wait().unwrap();
