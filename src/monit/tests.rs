@@ -84,7 +84,7 @@ fn scenes() -> Vec<(&'static str, State)> {
         scene("help", "?"),
         scene("graphs", "jjjj2"),
         scene("metadata", "jj4"),
-        scene("merged", "<tab><tab>a/timeline<enter>"),
+        scene("merged", "<tab>a/timeline<enter>"),
     ]
 }
 

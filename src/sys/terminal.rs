@@ -49,7 +49,7 @@ impl Signals {
     }
 
     /// Waits for the next one.
-    pub fn next(&mut self) -> io::Result<Signal> {
+    pub fn wait(&mut self) -> io::Result<Signal> {
         let mut number = [0u8];
         loop {
             self.reader.read_exact(&mut number)?;
@@ -138,7 +138,7 @@ mod tests {
         for (number, signal) in [(libc::SIGCONT, Signal::Continue), (libc::SIGWINCH, Signal::Resize)] {
             // SAFETY: raise(3) of a caught signal.
             assert_eq!(unsafe { libc::raise(number) }, 0);
-            assert_eq!(signals.next().unwrap(), signal);
+            assert_eq!(signals.wait().unwrap(), signal);
         }
     }
 }

@@ -284,6 +284,14 @@ impl State {
             .min(self.rows.len().saturating_sub(visible));
     }
 
+    /// The time as of which the fleet is known: it stands still while the daemon is gone.
+    pub fn as_of(&self) -> Stamp {
+        match &self.link {
+            Link::Gone { since, .. } => *since,
+            Link::Connecting | Link::Up => self.now,
+        }
+    }
+
     /// Says something in the status line.
     pub fn say(&mut self, text: String, bad: bool) {
         self.notice = Some(Notice { text, bad, at: self.now });
