@@ -225,3 +225,54 @@ fn a_terminal_that_goes_away_ends_the_screen() {
     });
     assert!(ended.recv_timeout(PATIENCE).is_ok(), "the screen lives on without its terminal");
 }
+
+#[test]
+fn once_shows_fleet_and_log_without_a_terminal() {
+    let (dir, listener) = home();
+    let playing = std::thread::spawn(move || {
+        let mut daemon = Daemon::accept(&listener);
+        daemon.say(&DaemonMessage::Push { id: 2, push: Push::HistoryEnd });
+        daemon
+    });
+    let options = super::Options { once: true, size: Some((120, 40)), read_only: false };
+    let frame = super::once::frame(&Home::at(dir.path()), options).unwrap();
+    let text: String = (0..40).map(|y| super::term::line(&frame, y) + "\n").collect();
+    assert!(text.contains("api:15") && text.contains("hello  there"), "{text}");
+    drop(playing.join().unwrap());
+}
+
+#[test]
+fn once_without_a_daemon_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = super::once::frame(&Home::at(dir.path()), super::Options::default()).unwrap_err();
+    assert!(error.to_string().starts_with("failed to reach the daemon"), "{error}");
+}
+
+#[test]
+fn a_flood_of_lines_delays_no_key() {
+    let (dir, listener) = home();
+    let mut stage = Stage::open(dir.path());
+    let mut daemon = Daemon::accept(&listener);
+    stage.wait_text("hello  there");
+    let flood = std::thread::spawn(move || {
+        let header = LogHeader {
+            id: 2,
+            worker: Some(crate::model::WorkerId(0)),
+            name: "api".to_owned(),
+            stream: StreamKind::Out,
+            at_ms: Some(0),
+            history: false,
+            path: None,
+        };
+        let lines = "flood flood flood flood flood\n".repeat(1000);
+        let frame = Frame::log(&header, lines.as_bytes()).unwrap();
+        // Until the screen is left and nobody reads any more.
+        while daemon.socket.write_all(&frame).is_ok() {}
+    });
+    stage.wait_text("flood flood");
+    stage.press("?");
+    stage.wait_text("esc closes");
+    stage.press("q");
+    stage.ends_in_order();
+    flood.join().unwrap();
+}

@@ -324,8 +324,7 @@ impl State {
     pub fn label(&self, id: WorkerId) -> String {
         let Some(worker) = self.fleet.worker(id) else { return id.to_string() };
         let name = &worker.app.name;
-        let alone = self.fleet.workers().filter(|w| w.app.name == *name).nth(1).is_none();
-        if alone { name.clone() } else { format!("{name}:{}", worker.instance) }
+        if self.fleet.instances(name) < 2 { name.clone() } else { format!("{name}:{}", worker.instance) }
     }
 
     /// Whose log is shown.
