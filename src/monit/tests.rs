@@ -175,6 +175,14 @@ fn verbs_act_on_the_app_the_row_or_the_marked_rows() {
 }
 
 #[test]
+fn start_leaves_those_alone_that_run() {
+    let mut state = fixture::sixteen();
+    assert!(press(&mut state, "S").is_empty());
+    assert!(state.notice.as_ref().is_some_and(|notice| notice.text.contains("runs already")));
+    assert_eq!(orders(&press(&mut state, "GkkS")), ["start crashy = restart 17"]);
+}
+
+#[test]
 fn delete_asks_and_only_yes_deletes() {
     let mut state = fixture::sixteen();
     assert!(press(&mut state, "Gxn").is_empty());
