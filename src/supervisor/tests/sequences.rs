@@ -19,6 +19,7 @@ enum Step {
     Say(usize, usize),
     Swell(usize),
     Deliver(usize),
+    CatchUp,
     Advance(u64),
     Absurd(u64, u64, usize),
     KillDaemon,
@@ -28,13 +29,14 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let n = 0..1000_usize;
     prop_oneof![
-        3 => (0..9_usize, n.clone()).prop_map(|(a, b)| Step::Start(a, b)),
+        3 => (prop_oneof![0..9_usize, Just(3), Just(5)], n.clone()).prop_map(|(a, b)| Step::Start(a, b)),
         5 => (n.clone(), n.clone()).prop_map(|(a, b)| Step::Verb(a, b)),
         1 => (n.clone(), -3..4_i32).prop_map(|(a, b)| Step::Scale(a, b)),
         3 => (n.clone(), n.clone()).prop_map(|(a, b)| Step::Crash(a, b)),
         6 => (n.clone(), n.clone()).prop_map(|(a, b)| Step::Say(a, b)),
         1 => n.clone().prop_map(Step::Swell),
-        14 => n.clone().prop_map(Step::Deliver),
+        10 => n.clone().prop_map(Step::Deliver),
+        5 => Just(Step::CatchUp),
         5 => (0..4000_u64).prop_map(Step::Advance),
         1 => (0..12_u64, 0..5_u64, n.clone()).prop_map(|(a, b, c)| Step::Absurd(a, b, c)),
     ]
@@ -127,6 +129,7 @@ fn take(world: &mut World, step: Step) {
         Step::Say(a, b) => world.say(a, b),
         Step::Swell(a) => world.swell(a),
         Step::Deliver(a) => world.deliver(a),
+        Step::CatchUp => world.catch_up(),
         Step::Advance(ms) => world.advance(ms),
         Step::Absurd(a, b, c) => world.absurd(a, b, c),
         Step::KillDaemon => world.kill_daemon(),

@@ -148,7 +148,11 @@ impl World {
             Effect::End => 4,
             _ => 2,
         });
-        let dies_after = self.dies_after.take().map(|after| after % (effects.len() + 1));
+        // A turn of one effect has no middle to die in.
+        let dies_after = match effects.len() {
+            0 | 1 => None,
+            count => self.dies_after.take().map(|after| after % (count + 1)),
+        };
         for (n, effect) in effects.into_iter().enumerate() {
             if dies_after == Some(n) {
                 break;
@@ -423,6 +427,17 @@ impl World {
             }
         }
         panic!("the world does not come to rest");
+    }
+
+    /// All news is delivered and processes say what they have to say, but no time passes.
+    pub(super) fn catch_up(&mut self) {
+        for _ in 0..500 {
+            if !self.mail.is_empty() {
+                self.deliver(0);
+            } else if !self.introduce() {
+                return;
+            }
+        }
     }
 
     fn introduce(&mut self) -> bool {
