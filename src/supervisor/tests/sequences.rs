@@ -148,6 +148,48 @@ fn run(seed: u64, steps: Vec<Step>) -> World {
     world
 }
 
+/// A day in the life of a fleet, with a bit of everything; the daemon dies with the effect `dies_at`.
+fn day(seed: u64, dies_at: Option<usize>) -> World {
+    let mut world = World::new(seed);
+    world.dies_at = dies_at;
+    let apps: Vec<App> = (0..9).map(kind).collect();
+    world.order(Order::Start { apps: apps.clone(), if_present: IfPresent::Add });
+    world.catch_up();
+    world.advance(4000);
+    (0..5).for_each(|n| world.crash(n * 3, Exit::Code(1)));
+    world.catch_up();
+    world.order(Order::Reload { select: Selector::all(), update: Update::default() });
+    world.catch_up();
+    world.crash(4, Exit::Signal(9));
+    world.advance(5000);
+    world.catch_up();
+    world.order(Order::Start { apps, if_present: IfPresent::Restart });
+    world.order(Order::Scale { name: "web".to_owned(), to: ScaleTo::By(-2) });
+    world.catch_up();
+    world.advance(1700);
+    world.catch_up();
+    world.swell(12);
+    world.order(Order::Stop { select: Selector::new("silent", "/") });
+    world.order(Order::Delete { select: Selector::new("delayed", "/") });
+    world.advance(1700);
+    world.catch_up();
+    world
+}
+
+#[test]
+fn a_daemon_may_die_at_every_single_effect_of_a_day() {
+    for seed in 0..3 {
+        let effects = day(seed, None).effects;
+        assert!(effects > 200, "a day has only {effects} effects");
+        for dies_at in 1..=effects {
+            println!("seed {seed}, the daemon dies with effect {dies_at}");
+            let mut world = day(seed, Some(dies_at));
+            world.settle();
+            world.assert_quiet();
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 

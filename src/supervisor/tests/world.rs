@@ -86,6 +86,9 @@ pub(super) struct World {
     restarts: BTreeMap<WorkerId, u32>,
     /// The daemon dies after so many effects of its next turn.
     dies_after: Option<usize>,
+    /// Effects carried out so far, and with how many of them the daemon dies.
+    pub(super) effects: usize,
+    pub(super) dies_at: Option<usize>,
     calm: bool,
     next_pid: u32,
     next_ticket: u64,
@@ -106,6 +109,8 @@ impl World {
             spawned: BTreeSet::new(),
             restarts: BTreeMap::new(),
             dies_after: None,
+            effects: 0,
+            dies_at: None,
             calm: false,
             next_pid: 100,
             next_ticket: 0,
@@ -153,13 +158,19 @@ impl World {
             0 | 1 => None,
             count => self.dies_after.take().map(|after| after % (count + 1)),
         };
+        let mut dies = dies_after.is_some();
         for (n, effect) in effects.into_iter().enumerate() {
             if dies_after == Some(n) {
                 break;
             }
             self.carry_out(effect);
+            self.effects += 1;
+            if self.dies_at == Some(self.effects) {
+                dies = true;
+                break;
+            }
         }
-        if dies_after.is_some() {
+        if dies {
             self.kill_daemon();
         } else if let Some(run) = exited
             && let Some(held) = self.keeper.get_mut(&run.entry)
