@@ -108,3 +108,27 @@ fn a_spawn_that_never_happened_is_made_up_for_and_not_counted() {
     let (_, effects) = attached(&story, |_| Process::None);
     assert_eq!(effects, "spawn 1.2 Current r0");
 }
+
+#[test]
+fn a_new_daemon_leaves_what_was_given_up_as_it_is() {
+    let mut hopeless = app("web");
+    hopeless.restart.max_restarts = 0;
+    let mut story = Story::with(hopeless);
+    story.exits(1, Exit::Code(1));
+    let at = story.now;
+    let (_, effects) = attached(&story, |r| Process::Ended { run: r.run, pid: 100, exit: Exit::Code(1), at });
+    assert_eq!(effects, "close web", "the end was handled, only not acknowledged");
+}
+
+#[test]
+fn a_new_daemon_notices_that_the_unkillable_died_after_all() {
+    let mut story = Story::with(app("web"));
+    story.order(stop());
+    story.due(0, "Kill");
+    story.due(0, "Unkillable");
+    let (_, effects) = attached(&story, |_| Process::None);
+    assert_eq!(effects, "keep 1.1 Current Down; close web");
+    let (mut next, effects) = attached(&story, alive);
+    assert_eq!(effects, "");
+    assert_eq!(next.exits(1, Exit::Signal(9)), "keep 1.1 Current Down; close web");
+}
