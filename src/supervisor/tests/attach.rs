@@ -33,6 +33,7 @@ fn a_new_daemon_takes_the_living_over_and_touches_nothing() {
 fn a_new_daemon_handles_an_end_that_nobody_had_handled_and_counts_it_once() {
     let mut delayed = app("web");
     delayed.restart.restart_delay = Duration::from_millis(700);
+    delayed.restart.min_uptime = Duration::from_secs(60);
     let mut story = Story::with(delayed);
     let ended =
         |at| move |record: &Record| Process::Ended { run: record.run, pid: 100, exit: Exit::Code(1), at };
@@ -42,6 +43,7 @@ fn a_new_daemon_handles_an_end_that_nobody_had_handled_and_counts_it_once() {
     assert_eq!(effects, "keep 1.1 Current Backoff; timer Start 200", "the delay counts from the end");
     let (mut third, effects) = attached(&next, ended(at));
     assert_eq!(effects, "timer Start 200", "it was handled, only not acknowledged");
+    assert_eq!(third.sees(0), "Backoff r0 u1 (exit code 1)", "nor is it counted as unstable twice");
     assert_eq!(third.due(0, "Start"), "spawn 1.2 Current r1");
     story.pass(500);
     let (_, effects) = attached(&story, ended(at));
