@@ -218,9 +218,13 @@ impl Core {
     /// Closes a listener for good.
     pub(super) fn close_listener(&mut self, entry: u64) {
         let Some(listener) = self.listeners.remove(&entry) else { return };
+        // A worker that still accepts on its copy would fail with EINVAL.
+        let is_unused = listener.kind == Kind::RoundRobin || listener.holders.is_empty();
         for socket in listener.sockets.values() {
-            // The keeper and workers on their way out may have copies for a while.
-            socket::stop_listening(&socket.fd);
+            if is_unused {
+                // The keeper has a copy, perhaps for a while yet.
+                socket::stop_listening(&socket.fd);
+            }
             if let Some(token) = socket.token {
                 self.forget_source(token, &socket.fd);
             }
