@@ -55,7 +55,7 @@ pub(super) struct Owner {
     next_ticket: u64,
     serial: u64,
     snapshot: watch::Sender<Arc<Snapshot>>,
-    changes: broadcast::Sender<Change>,
+    pub(super) changes: broadcast::Sender<Change>,
 }
 
 /// What the owner publishes through.

@@ -165,7 +165,7 @@ impl Word {
             Word::MaxSize => "a size of 1K or more such as `10M`, or `0` for no limit",
             Word::MaxAppSize | Word::MaxTotalSize => "a size such as `1G`, or `0` for no limit",
             Word::Retain => "a number, or `all`",
-            Word::DateFormat => "a date format without `/` such as `YYYY-MM-DD_HH-mm-ss`",
+            Word::DateFormat => "a date format without `/` and `__` such as `YYYY-MM-DD_HH-mm-ss`",
             Word::Interval => "a cron pattern such as `0 0 * * *`, or `off`",
             Word::Zone => "a time zone such as `Europe/Paris`, or `system`",
             Word::MaxAge => "a time such as `14d`, or `0` for no limit",
@@ -298,7 +298,9 @@ fn is_off(value: &str) -> bool {
 
 fn fit_for_names(format: &str) -> Option<String> {
     let bad = |c: char| c == '/' || c.is_control();
-    (!format.is_empty() && format.len() <= 100 && !format.contains(bad)).then(|| format.to_owned())
+    // The date is found behind the last `__` of a name.
+    let found_again = !format.starts_with('_') && !format.contains("__") && !format.contains(bad);
+    (found_again && !format.is_empty() && format.len() <= 100).then(|| format.to_owned())
 }
 
 /// `max_size`, `maxSize`, `MAX-SIZE` → `maxsize`.
