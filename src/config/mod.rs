@@ -39,3 +39,4 @@ pub use error::{ConfigError, Place};
 pub use find::{Target, default_file, target};
 pub use options::Options;
 pub use source::{Resolved, from_file, from_script, from_stdin_json};
+pub use value::split_words;

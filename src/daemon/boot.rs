@@ -5,7 +5,8 @@ use super::keep::Keeper;
 use super::mailbox::{CHANGES, Desk, LETTERS};
 use super::owner::{Outlets, Owner};
 use super::run::{self, Inputs};
-use super::{journal, server};
+use super::settings::Settings;
+use super::{journal, logbook, server};
 use crate::keeper::{Link, Tag};
 use crate::logs::{Fanout, Pump};
 use crate::model::snapshot::{DaemonView, Snapshot};
@@ -71,8 +72,16 @@ async fn serve(home: &Home, link: Link, ready: &mut Option<File>) -> anyhow::Res
     let pump = Pump::start(fanout.clone(), notices).context("start the log thread")?;
     let (snapshot, seen) = watch::channel(Arc::new(Snapshot::default()));
     let (changes, _nobody_yet) = broadcast::channel(CHANGES);
-    let desk =
-        Desk { home: home.clone(), letters, snapshot: seen, changes: changes.clone(), pump: pump.clone() };
+    // Before anything is attached, so that nothing is written unbounded.
+    let settings = Arc::new(Settings::start(home.clone(), pump.clone()));
+    let desk = Desk {
+        home: home.clone(),
+        letters,
+        snapshot: seen,
+        changes: changes.clone(),
+        pump: pump.clone(),
+        settings,
+    };
     let view = DaemonView {
         pid: std::process::id(),
         keeper_pid: handover.keeper_pid,
@@ -85,6 +94,7 @@ async fn serve(home: &Home, link: Link, ready: &mut Option<File>) -> anyhow::Res
         Owner::new(home.clone(), link.clone(), hub, pump, fleet, view, Outlets { snapshot, changes });
     owner.take_over(handover);
     link.ready().context("tell the keeper")?;
+    tokio::spawn(logbook::reopen_at_signal(desk.clone()));
     let server = tokio::spawn(server::serve(control, desk));
     if let Some(mut pipe) = ready.take() {
         // The client may have left.
