@@ -28,7 +28,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("client", &["model", "proto", "sys"]),
     (
         "monit",
-        &["model", "proto", "fmt", "client", "sys::clock", "sys::paths", "sys::signal", "sys::terminal"],
+        &["model", "proto", "fmt", "client", "sys::clock", "sys::paths", "sys::terminal"],
     ),
     ("demo", &["model", "proto", "config", "fmt", "client", "sys", "monit"]),
     ("cli", &["model", "proto", "config", "fmt", "client", "sys", "daemon", "keeper", "monit", "demo"]),
