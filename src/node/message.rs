@@ -7,7 +7,8 @@
 
 use crate::model::units::Bytes;
 use crate::model::usage::NodeUsage;
-use serde::{Deserialize, Serialize};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 
 /// One message from a worker.
@@ -78,17 +79,28 @@ pub struct Ask {
     /// What kind of address.
     pub address_type: AddressType,
     /// A descriptor of the primary to listen on.
+    #[serde(deserialize_with = "lenient")]
     pub fd: Option<i64>,
     /// Bit 0: IPv6 only. Bit 2 (UDP): SO_REUSEADDR.
+    #[serde(deserialize_with = "lenient")]
     pub flags: Option<u32>,
     /// Backlog; none or not above 0 means 511.
+    #[serde(deserialize_with = "lenient")]
     pub backlog: Option<i32>,
     /// How many servers on this address the worker had before.
     pub index: u64,
     /// Socket file readable by all.
+    #[serde(deserialize_with = "lenient")]
     pub readable_all: Option<bool>,
     /// Socket file writable by all.
+    #[serde(deserialize_with = "lenient")]
     pub writable_all: Option<bool>,
+}
+
+/// Node passes some fields on as they came to it: `backlog` is `false` in `listen(port, host)`. What has another type
+/// than it should is as good as not given.
+fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned>(given: D) -> Result<Option<T>, D::Error> {
+    Ok(serde_json::from_value(Value::deserialize(given)?).ok())
 }
 
 /// Node's `addressType`.
@@ -324,6 +336,13 @@ mod tests {
         assert_eq!(
             read(query),
             Incoming::QueryServer { seq: 1, ask: Box::new(ask.clone()), data: Value::Null }
+        );
+        // `listen(3001, '127.0.0.1')`.
+        let with_host = query.replace(r#""address":null"#, r#""address":"127.0.0.1""#).replace(r#"g":0"#, r#"g":false"#);
+        let at_host = Ask { address: Some("127.0.0.1".into()), backlog: None, ..ask.clone() };
+        assert_eq!(
+            read(&with_host),
+            Incoming::QueryServer { seq: 1, ask: Box::new(at_host), data: Value::Null }
         );
         let listening = r#"{"cmd":"NODE_CLUSTER","act":"listening","index":0,"data":null,"address":null,"port":3001,"addressType":4,"backlog":0,"seq":2}"#;
         assert_eq!(read(listening), Incoming::Listening(Box::new(ask)));
