@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
-/// Sessions at a time; further clients wait in the backlog.
+/// Sessions at a time; further clients wait in the backlog until one ends, or gives up its place because it is idle.
 const SESSIONS: usize = 512;
 
 /// Binds the control socket, 0600, in place of one that a dead daemon left. The keeper's lock is ours, so
@@ -64,9 +64,9 @@ pub(super) async fn serve(listener: StdListener, desk: Desk) -> io::Result<()> {
         if !may_enter(&stream, us) {
             continue;
         }
-        let desk = desk.clone();
+        let (desk, places) = (desk.clone(), places.clone());
         tokio::spawn(async move {
-            session::serve(stream, desk).await;
+            session::serve(stream, desk, || places.available_permits() == 0).await;
             drop(place);
         });
     }

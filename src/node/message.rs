@@ -338,7 +338,8 @@ mod tests {
             Incoming::QueryServer { seq: 1, ask: Box::new(ask.clone()), data: Value::Null }
         );
         // `listen(3001, '127.0.0.1')`.
-        let with_host = query.replace(r#""address":null"#, r#""address":"127.0.0.1""#).replace(r#"g":0"#, r#"g":false"#);
+        let with_host =
+            query.replace(r#""address":null"#, r#""address":"127.0.0.1""#).replace(r#"g":0"#, r#"g":false"#);
         let at_host = Ask { address: Some("127.0.0.1".into()), backlog: None, ..ask.clone() };
         assert_eq!(
             read(&with_host),
