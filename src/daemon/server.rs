@@ -12,8 +12,10 @@ use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
-/// Sessions at a time; further clients wait in the backlog until one ends, or gives up its place because it is idle.
+/// Sessions at a time; further clients wait in the backlog.
 const SESSIONS: usize = 512;
+/// With fewer places free, idle clients lose theirs: whoever comes next must not wait for them.
+const FREE: usize = SESSIONS / 2;
 
 /// Binds the control socket, 0600, in place of one that a dead daemon left. The keeper's lock is ours, so
 /// nobody serves the old one.
@@ -66,7 +68,7 @@ pub(super) async fn serve(listener: StdListener, desk: Desk) -> io::Result<()> {
         }
         let (desk, places) = (desk.clone(), places.clone());
         tokio::spawn(async move {
-            session::serve(stream, desk, || places.available_permits() == 0).await;
+            session::serve(stream, desk, || places.available_permits() < FREE).await;
             drop(place);
         });
     }

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 const FRAMES: usize = 32;
 /// Requests that one connection may have under way.
 const REQUESTS: usize = 64;
-/// Who asks for nothing for so long gives up his place, once all places are taken.
+/// Who asks for nothing for so long gives up his place, where places are scarce.
 const IDLE: Duration = Duration::from_secs(1);
 
 /// Where a request's task writes its answer and pushes.
@@ -59,7 +59,7 @@ impl Outbox {
     }
 }
 
-/// Serves a client until it leaves; `crowded` tells whether others wait for a place.
+/// Serves a client until it leaves; `crowded` tells whether places are scarce.
 pub(super) async fn serve(stream: UnixStream, desk: Desk, crowded: impl Fn() -> bool) {
     let (reader, writer) = stream.into_split();
     let (frames, queue) = mpsc::channel(FRAMES);
@@ -108,7 +108,7 @@ impl Session {
                 Ok(Ok(0)) => return Ok(()),
                 Ok(Ok(_)) => {}
                 Ok(Err(_broken)) => return Err("broken"),
-                Err(_elapsed) if crowded() && !self.is_busy() => return Err("idle, and others wait"),
+                Err(_elapsed) if crowded() && !self.is_busy() => return Err("idle in a crowd"),
                 Err(_elapsed) => {}
             }
         }

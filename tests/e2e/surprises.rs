@@ -19,7 +19,7 @@ fn clients_that_say_nothing_do_not_keep_others_out() {
     let home = TestHome::new();
     home.ok(&["ping"]);
     let socket = home.path().join("pmon.sock");
-    let silent: Vec<UnixStream> = (0..600).map(|_| UnixStream::connect(&socket).unwrap()).collect();
+    let silent: Vec<UnixStream> = (0..1500).map(|_| UnixStream::connect(&socket).unwrap()).collect();
     home.ok(&["list"]);
     drop(silent);
     home.ok(&["list"]);
