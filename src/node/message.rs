@@ -248,9 +248,15 @@ fn cluster(mut object: Map<String, Value>) -> Option<Incoming> {
     }
 }
 
-/// Nulls stand for absent fields.
+/// Nulls stand for absent fields, and so does `false` for a number: `listen(port, host, callback)` sends
+/// `"backlog":false`.
 fn ask(mut object: Map<String, Value>) -> Option<Ask> {
-    object.retain(|_, value| !value.is_null());
+    let absent = |name: &str, value: &Value| match value {
+        Value::Null => true,
+        Value::Bool(false) => matches!(name, "backlog" | "flags" | "fd"),
+        Value::Bool(true) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => false,
+    };
+    object.retain(|name, value| !absent(name, value));
     serde_json::from_value(Value::Object(object)).ok()
 }
 
@@ -328,6 +334,13 @@ mod tests {
     }
 
     /// As Node 20 writes them. Only to be appended to.
+    #[test]
+    fn a_listen_with_host_and_callback_has_false_for_its_backlog() {
+        let query = r#"{"cmd":"NODE_CLUSTER","act":"queryServer","index":0,"data":null,"address":"127.0.0.1","port":3079,"addressType":4,"flags":0,"backlog":false,"seq":1}"#;
+        let Ok(Incoming::QueryServer { ask, .. }) = parse(query.as_bytes()) else { panic!("not understood") };
+        assert_eq!((ask.address.as_deref(), ask.port, ask.backlog), (Some("127.0.0.1"), 3079, None));
+    }
+
     #[test]
     fn golden_lines_from_workers() {
         assert_eq!(read(r#"{"cmd":"NODE_CLUSTER","act":"online","seq":0}"#), Incoming::Online);
