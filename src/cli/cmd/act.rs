@@ -143,7 +143,9 @@ pub fn report(cx: &Context, touched: &[Touched]) -> Result<(), CliError> {
     }
     warn_of_failed(cx, touched)?;
     match touched.iter().find(|one| one.deed == Deed::ReloadAbandoned) {
-        Some(one) => Err(CliError::Said(format!("[{}]({}) {}", one.name, one.id, one.reason))),
+        Some(one) => {
+            Err(CliError::Said(format!("[{}]({}) was not reloaded: {}", one.name, one.id, one.reason)))
+        }
         None => Ok(()),
     }
 }
