@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Between two looks at the directories, while there is always something new.
@@ -29,10 +30,11 @@ pub struct Plan {
     pub own_log: PathBuf,
 }
 
-/// The handle; the thread ends with it.
+/// The handle; the thread ends with it, at once and with no file half done.
 #[derive(Debug)]
 pub struct Attic {
     shelf: Arc<Shelf>,
+    thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug, Default)]
@@ -55,8 +57,10 @@ impl Attic {
     pub fn start() -> io::Result<Attic> {
         let shelf = Arc::<Shelf>::default();
         let theirs = Arc::clone(&shelf);
-        std::thread::Builder::new().name("pm-attic".into()).spawn(move || Keeper::default().run(&theirs))?;
-        Ok(Attic { shelf })
+        let thread = std::thread::Builder::new()
+            .name("pm-attic".into())
+            .spawn(move || Sweeper::default().run(&theirs))?;
+        Ok(Attic { shelf, thread: Some(thread) })
     }
 
     /// The home's settings, from now on.
@@ -89,6 +93,10 @@ impl Drop for Attic {
         let mut state = self.shelf.lock();
         state.stopped = true;
         self.shelf.look(state);
+        if let Some(thread) = self.thread.take() {
+            // It has told its panic itself.
+            let _panicked = thread.join();
+        }
     }
 }
 
@@ -120,14 +128,14 @@ impl Shelf {
 
 /// The thread's own.
 #[derive(Debug, Default)]
-struct Keeper {
+struct Sweeper {
     to_pack: BTreeSet<PathBuf>,
     looked_ms: u64,
     own_looked_ms: u64,
     dirty: bool,
 }
 
-impl Keeper {
+impl Sweeper {
     fn run(mut self, shelf: &Shelf) {
         // Of this thread only (setpriority(2), on Linux). Without it, it is merely less polite.
         let _polite = rustix::process::setpriority_process(None, 19);

@@ -191,7 +191,7 @@ pub fn inventory(
             let name = entry.file_name();
             let Some((stem, _)) = name.to_str().and_then(|name| name.rsplit_once("__")) else { continue };
             let known = by_name.get(&(dir, stem)).into_iter().flatten();
-            let own =
+            let mut own =
                 known.filter_map(|(family, shapes)| Some((family.clone(), family.seen(&entry, shapes)?)));
             let stray = || {
                 let (_, shapes) = strays.filter(|(place, _)| *place == dir)?;
@@ -199,7 +199,7 @@ pub fn inventory(
                 let family = Family { dir: dir.to_owned(), stem, extension: ".log".to_owned() };
                 Some((family.clone(), family.seen(&entry, shapes)?))
             };
-            if let Some((family, kept)) = own.last().or_else(stray) {
+            if let Some((family, kept)) = own.next().or_else(stray) {
                 found.entry(family).or_default().push(kept);
             }
         }

@@ -14,5 +14,6 @@ mod errors;
 mod everyday;
 mod logs;
 mod rotate;
+mod surprises;
 mod survive;
 mod trees;

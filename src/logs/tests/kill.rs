@@ -249,6 +249,9 @@ async fn no_line_is_lost_doubled_torn_or_out_of_order_when_the_pump_is_killed_at
     for _ in 0..ENTRIES * 2 * GENERATIONS {
         bench.closed().await;
     }
+    // Nobody compresses any more.
+    drop(bench.pump);
+    while bench.notices.recv().await.is_some() {}
     let counts: Vec<_> = writers
         .into_iter()
         .map(|writer| (writer.entry, writer.stream, writer.thread.join().unwrap()))
