@@ -5,7 +5,7 @@
 
 use pmon::keeper::daemon::Start;
 use pmon::keeper::run::Keeper;
-use pmon::keeper::{Entry, EntryState, FromKeeper, Link, SpawnRequest, Stage, Tag};
+use pmon::keeper::{Beginning, Entry, EntryState, FromKeeper, Link, SpawnRequest, Stage, Tag};
 use pmon::model::{Exit, Run};
 use pmon::sys::lock::Lock;
 use pmon::sys::paths::Home;
@@ -36,7 +36,7 @@ fn this_process_is_the_keeper_when_asked_to_be() {
         }
         Ok("enter") => {
             let ready = std::io::stdin().as_fd().try_clone_to_owned().unwrap().into_raw_fd();
-            pmon::keeper::enter(&Home::from_env(), Some(ready)).unwrap_err();
+            pmon::keeper::enter(&Home::from_env(), Beginning::Fresh(Some(ready))).unwrap_err();
         }
         _ => {}
     }
@@ -560,7 +560,7 @@ fn a_second_keeper_says_who_holds_the_lock() {
     let lock = Lock::attempt(&home.keeper_lock()).unwrap().unwrap();
     lock.sign().unwrap();
     let (mut reader, writer) = pipe();
-    pmon::keeper::enter(&home, Some(writer.into_raw_fd())).unwrap_err();
+    pmon::keeper::enter(&home, Beginning::Fresh(Some(writer.into_raw_fd()))).unwrap_err();
     let path = home.keeper_lock();
     let wanted =
         format!("take the lock `{}`: another keeper (pid {}) holds it", path.display(), std::process::id());

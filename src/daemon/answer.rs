@@ -20,6 +20,7 @@ pub(super) async fn to(request: Request, desk: &Desk) -> Reply {
         Request::Save { force } => save(force, desk).await,
         Request::Resurrect => resurrect(desk).await,
         Request::Flush { select } => flush(select, desk).await,
+        Request::Upgrade { program } => upgrade(program, desk).await,
         Request::Watch | Request::Logs(_) => {
             Err(error(Code::Internal, "a subscription has no single answer"))
         }
@@ -119,6 +120,19 @@ async fn resurrect(desk: &Desk) -> Result<Reply, WireError> {
         Err(_panic) => return Err(error(Code::Internal, "failed to read the dump")),
     };
     order(Order::Resurrect { saved }, desk).await
+}
+
+async fn upgrade(program: PathBuf, desk: &Desk) -> Result<Reply, WireError> {
+    let (reply, answer) = oneshot::channel();
+    let gone = || error(Code::ShuttingDown, "the daemon is shutting down");
+    let letter = Letter::Upgrade { path: program.clone(), reply };
+    desk.letters.send(letter).await.map_err(|_closed| gone())?;
+    match answer.await.map_err(|_closed| gone())? {
+        Ok(()) => Ok(Reply::Upgrading),
+        Err(why) => {
+            Err(error(Code::Invalid, format!("failed to go on as `{}`: {why}", program.display())))
+        }
+    }
 }
 
 async fn flush(select: Option<Selector>, desk: &Desk) -> Result<Reply, WireError> {

@@ -5,7 +5,8 @@ use super::keep::Keeper;
 use super::mailbox::{CHANGES, Desk, LETTERS};
 use super::owner::{Outlets, Owner};
 use super::run::{self, Inputs};
-use super::{journal, server};
+use super::states::States;
+use super::{journal, orphans, server};
 use crate::keeper::{Link, Tag};
 use crate::logs::{Fanout, Pump};
 use crate::model::snapshot::{DaemonView, Snapshot};
@@ -48,7 +49,18 @@ fn start(home: &Home, ready: &mut Option<File>) -> anyhow::Result<()> {
 async fn serve(home: &Home, link: Link, ready: &mut Option<File>) -> anyhow::Result<()> {
     let fanout = Fanout::new();
     journal::start(fanout.clone());
-    let handover = attach::read(&link).context("read what the keeper holds")?;
+    // From here on the keeper may take silence for a frost. Should it be gone, reading says so.
+    drop(link.ping());
+    let mut handover = attach::read(&link).context("read what the keeper holds")?;
+    let states = States::new(home);
+    let mark = format!("PMON_HOME={}", home.root().display());
+    if handover.cut {
+        tracing::warn!("the keeper is gone, another one takes its place");
+        link.rebuild(&mark).context("start another keeper")?;
+    }
+    if handover.cut || handover.search {
+        orphans::recover(&mut handover, &link, &states, &mark);
+    }
     let control = match &handover.control {
         Some(fd) => server::inherited(fd.try_clone().context("take the control socket")?),
         None => {
@@ -67,7 +79,7 @@ async fn serve(home: &Home, link: Link, ready: &mut Option<File>) -> anyhow::Res
     let (node_events, from_node) = mpsc::channel(EVENTS);
     let (notices, from_pump) = mpsc::channel(EVENTS);
     let (letters, from_sessions) = mpsc::channel(LETTERS);
-    let hub = Hub::start(Arc::new(Keeper(link.clone())), node_events).context("start the Node thread")?;
+    let hub = Hub::start(Arc::new(Keeper(link.clone(), states)), node_events).context("start the Node thread")?;
     let pump = Pump::start(fanout.clone(), notices).context("start the log thread")?;
     let (snapshot, seen) = watch::channel(Arc::new(Snapshot::default()));
     let (changes, _nobody_yet) = broadcast::channel(CHANGES);

@@ -13,14 +13,18 @@ mod follow;
 mod journal;
 mod keep;
 mod mailbox;
+mod orphans;
 mod owner;
+mod rebuild;
 mod run;
 mod server;
 mod session;
 mod sockets;
 mod spawn;
+mod states;
 mod timers;
 mod trees;
+mod upgrade;
 mod watch;
 
 pub use boot::enter;

@@ -39,6 +39,8 @@ pub enum Reply {
         /// Path and bytes freed.
         files: Vec<(String, u64)>,
     },
+    /// To `Upgrade`: the keeper is the new version, the daemon follows at once and closes this connection.
+    Upgrading,
     /// To a subscription: it stands.
     Subscribed,
     /// It failed; nothing has changed.

@@ -100,6 +100,7 @@ fn unfit(reply: Reply) -> CliError {
         | Reply::Done { .. }
         | Reply::Saved { .. }
         | Reply::Flushed { .. }
+        | Reply::Upgrading
         | Reply::Subscribed
         | Reply::Unknown => CliError::Answer,
     }

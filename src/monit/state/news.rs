@@ -64,6 +64,7 @@ impl State {
             | Reply::Fleet { .. }
             | Reply::Saved { .. }
             | Reply::Flushed { .. }
+            | Reply::Upgrading
             | Reply::Subscribed
             | Reply::Unknown => self.say(format!("{what}: done"), false),
         }
