@@ -3,13 +3,14 @@
 use super::connect::{ConnectError, Connection, ReadError, Received};
 use super::start::{self, Notice, StartError};
 use super::stream::Stream;
-use crate::proto::{ClientMessage, DaemonMessage, Reply, Request, WireError};
+use crate::proto::{ClientMessage, DaemonMessage, Hello, Reply, Request, WireError};
 use crate::sys::paths::Home;
 
 /// A connection to the daemon of one home.
 #[derive(Debug)]
 pub struct Client {
     connection: Connection,
+    hello: Option<Hello>,
     next_id: u64,
 }
 
@@ -36,7 +37,7 @@ impl From<ReadError> for CallError {
 impl Client {
     /// Connects to a running daemon; [`ConnectError::NoDaemon`] if there is none.
     pub fn connect(home: &Home) -> Result<Client, ConnectError> {
-        Ok(Client { connection: Connection::open(home)?, next_id: 1 })
+        Ok(Client { connection: Connection::open(home)?, hello: None, next_id: 1 })
     }
 
     /// Connects; where no daemon runs, starts keeper and daemon and waits until they serve.
@@ -61,9 +62,22 @@ impl Client {
                         reply => Ok(reply),
                     };
                 }
+                Some(Received::Message(DaemonMessage::Hello(hello))) => self.hello = Some(hello),
                 Some(_other) => {}
             }
         }
+    }
+
+    /// Who answers: waits for the daemon's hello, if it has not been read. `None`: it went away before.
+    pub fn hello(&mut self) -> Option<&Hello> {
+        while self.hello.is_none() {
+            match self.connection.receive() {
+                Ok(Some(Received::Message(DaemonMessage::Hello(hello)))) => self.hello = Some(hello),
+                Ok(Some(_other)) => {}
+                Ok(None) | Err(_) => return None,
+            }
+        }
+        self.hello.as_ref()
     }
 
     /// Turns the connection into a stream; ask for subscriptions there.

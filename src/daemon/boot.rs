@@ -73,7 +73,9 @@ async fn serve(home: &Home, link: Link, ready: &mut Option<File>) -> anyhow::Res
     };
     std::fs::write(home.preload(), crate::node::PRELOAD)
         .with_context(|| format!("write `{}`", home.preload().display()))?;
-    std::fs::write(home.daemon_pid(), std::process::id().to_string())
+    let draft = home.daemon_pid().with_extension("new");
+    std::fs::write(&draft, std::process::id().to_string())
+        .and_then(|()| std::fs::rename(draft, home.daemon_pid()))
         .with_context(|| format!("write `{}`", home.daemon_pid().display()))?;
 
     let (node_events, from_node) = mpsc::channel(EVENTS);
