@@ -129,9 +129,7 @@ async fn upgrade(program: PathBuf, desk: &Desk) -> Result<Reply, WireError> {
     desk.letters.send(letter).await.map_err(|_closed| gone())?;
     match answer.await.map_err(|_closed| gone())? {
         Ok(()) => Ok(Reply::Upgrading),
-        Err(why) => {
-            Err(error(Code::Invalid, format!("failed to go on as `{}`: {why}", program.display())))
-        }
+        Err(why) => Err(error(Code::Invalid, format!("failed to go on as `{}`: {why}", program.display()))),
     }
 }
 

@@ -56,7 +56,10 @@ async fn serve(home: &Home, link: Link, ready: &mut Option<File>) -> anyhow::Res
     let mark = format!("PMON_HOME={}", home.root().display());
     if handover.cut {
         tracing::warn!("the keeper is gone, another one takes its place");
-        link.rebuild(&mark).context("start another keeper")?;
+        if let Err(error) = link.rebuild(&mark) {
+            // It is tried again when we serve.
+            tracing::error!(%error, "failed to start another keeper");
+        }
     }
     if handover.cut || handover.search {
         orphans::recover(&mut handover, &link, &states, &mark);
@@ -81,7 +84,8 @@ async fn serve(home: &Home, link: Link, ready: &mut Option<File>) -> anyhow::Res
     let (node_events, from_node) = mpsc::channel(EVENTS);
     let (notices, from_pump) = mpsc::channel(EVENTS);
     let (letters, from_sessions) = mpsc::channel(LETTERS);
-    let hub = Hub::start(Arc::new(Keeper(link.clone(), states)), node_events).context("start the Node thread")?;
+    let hub =
+        Hub::start(Arc::new(Keeper(link.clone(), states)), node_events).context("start the Node thread")?;
     let pump = Pump::start(fanout.clone(), notices).context("start the log thread")?;
     let (snapshot, seen) = watch::channel(Arc::new(Snapshot::default()));
     let (changes, _nobody_yet) = broadcast::channel(CHANGES);
@@ -98,7 +102,8 @@ async fn serve(home: &Home, link: Link, ready: &mut Option<File>) -> anyhow::Res
     let mut owner =
         Owner::new(home.clone(), link.clone(), hub, pump, fleet, view, Outlets { snapshot, changes });
     owner.take_over(handover);
-    link.ready().context("tell the keeper")?;
+    // Should the keeper be gone by now, the loop notices and another one is told.
+    drop(link.ready());
     let server = tokio::spawn(server::serve(control, desk));
     if let Some(mut pipe) = ready.take() {
         // The client may have left.

@@ -77,7 +77,8 @@ pub(super) fn recover(handover: &mut Handover, link: &Link, states: &States, mar
     let stopped = lost.len();
     end(&lost);
     entries.extend(lost.iter().map(|found| {
-        let status = EntryState::Exited { status: libc_kill(), exit_boot_ms: crate::sys::clock::now().boot_ms };
+        let status =
+            EntryState::Exited { status: libc_kill(), exit_boot_ms: crate::sys::clock::now().boot_ms };
         let record = Record { run: found.run, ..found.record.clone() };
         dead(&record, status)
     }));

@@ -14,8 +14,8 @@
 use super::datagram;
 use super::image::DaemonImage;
 use crate::model::Exit;
-use crate::sys::{child, fd};
 use crate::sys::spawn::{SpawnError, Spawned};
+use crate::sys::{child, fd};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -220,13 +220,7 @@ impl<S: Start> Daemon<S> {
         let program = self.upgrade.as_ref().unwrap_or(&self.program).as_fd();
         let ready = self.ready.as_ref().map(AsFd::as_fd);
         let process = self.starter.start(program, theirs.as_fd(), ready).map_err(io::Error::other)?;
-        Ok(Alive {
-            process,
-            link: LinkState::Open(ours),
-            ready: false,
-            adopted: false,
-            silent_at_ms: None,
-        })
+        Ok(Alive { process, link: LinkState::Open(ours), ready: false, adopted: false, silent_at_ms: None })
     }
 
     /// It serves: what it runs is good, and whoever waited knows.

@@ -55,9 +55,9 @@ pub(super) fn find(home_mark: &str, runs: &[Run]) -> Vec<(Run, Spawned)> {
     let all = kin::with_environment(home_mark, &["PMON_ID", "PMON_GEN"]);
     let is = |kin: &Kin, name: &str, number: u64| kin.vars.get(name) == Some(&number.to_string());
     let find = |run: &Run| {
-        let of_run = all.iter().filter(|kin| {
-            kin.leads && is(kin, "PMON_ID", run.entry) && is(kin, "PMON_GEN", run.generation)
-        });
+        let of_run = all
+            .iter()
+            .filter(|kin| kin.leads && is(kin, "PMON_ID", run.entry) && is(kin, "PMON_GEN", run.generation));
         let first = of_run.min_by_key(|kin| kin.member.start_time)?.member;
         let pidfd = child::open(first.pid).ok()??;
         child::is_alive(first).then_some((*run, Spawned { pid: first.pid, pidfd }))

@@ -208,7 +208,8 @@ mod tests {
         let usage = Spent { user: Duration::from_millis(1), system: Duration::ZERO, max_rss_kib: 5 };
         let alive = ProcessImage { pid: 5, pidfd: 70, adopted: true, spawned_ms: 8, ended: None };
         let dead = ProcessImage { ended: Some((-1, 9, usage)), adopted: false, ..alive.clone() };
-        let entry = EntryImage { id: 1, generation: 2, token: 2, blob: b"{}".to_vec(), ..EntryImage::default() };
+        let entry =
+            EntryImage { id: 1, generation: 2, token: 2, blob: b"{}".to_vec(), ..EntryImage::default() };
         Image {
             baseline: Baseline {
                 files: Some(FileLimit { current: Some(1024), maximum: None }),
@@ -216,9 +217,20 @@ mod tests {
             },
             closing: true,
             adopting: false,
-            daemon: DaemonImage { pid: 3, pidfd: 66, socket: 67, upgrade: Some(68), ready: true, ..<_>::default() },
+            daemon: DaemonImage {
+                pid: 3,
+                pidfd: 66,
+                socket: 67,
+                upgrade: Some(68),
+                ready: true,
+                ..<_>::default()
+            },
             entries: vec![
-                EntryImage { process: Some(alive), fds: vec![(Tag::new(Tag::OUT_PIPE, 2), 71)], ..entry.clone() },
+                EntryImage {
+                    process: Some(alive),
+                    fds: vec![(Tag::new(Tag::OUT_PIPE, 2), 71)],
+                    ..entry.clone()
+                },
                 EntryImage { id: 2, process: Some(dead), ..entry.clone() },
                 EntryImage { id: 3, ..entry },
             ],

@@ -222,9 +222,7 @@ impl Link {
     /// Signals the process of a run, or its process group; does nothing if that run does not live. A process we have a
     /// pidfd of is signalled at once: it would be lost with a keeper that dies now.
     pub fn kill(&self, run: Run, signal: i32, group: bool) -> io::Result<()> {
-        if !group
-            && let Some((_, pidfd)) = self.mirror().process(run)
-        {
+        if !group && let Some((_, pidfd)) = self.mirror().process(run) {
             return child::send(pidfd, signal).map(drop);
         }
         self.send(&ToKeeper::Kill { run, signal, group }, &[])

@@ -180,8 +180,7 @@ impl<S: Start> Keeper<S> {
         let daemon = self.daemon.adopted().map(|fd| (Some(Ended::Daemon), fd, PollFlags::IN));
         let socket = self.daemon.socket().map(|socket| (None, socket, events));
         let ends = (None, self.ends.as_fd(), PollFlags::IN);
-        let watched: Vec<_> =
-            [Some(ends), socket, daemon].into_iter().flatten().chain(adopted).collect();
+        let watched: Vec<_> = [Some(ends), socket, daemon].into_iter().flatten().chain(adopted).collect();
         let mut fds: Vec<_> =
             watched.iter().map(|(_, fd, events)| PollFd::from_borrowed_fd(*fd, *events)).collect();
         // An error (EINTR, ENOMEM) makes an empty turn.
@@ -247,12 +246,10 @@ impl<S: Start> Keeper<S> {
                     self.daemon.upgrade(program);
                 }
             }
-            Ok(Some(ToKeeper::UpgradeKeeper { path })) => {
-                match fds.pop().map_or_else(|| open(&path), Ok) {
-                    Ok(program) => self.upgrade = Some(program),
-                    Err(error) => self.upgraded = Some(format!("open the program: {error}")),
-                }
-            }
+            Ok(Some(ToKeeper::UpgradeKeeper { path })) => match fds.pop().map_or_else(|| open(&path), Ok) {
+                Ok(program) => self.upgrade = Some(program),
+                Err(error) => self.upgraded = Some(format!("open the program: {error}")),
+            },
             Ok(Some(ToKeeper::Adopt(request))) => self.table.adopt(request, fds),
             Ok(Some(ToKeeper::Ping)) => self.daemon.heard(true, now_ms()),
             Ok(Some(ToKeeper::Shutdown)) => self.closing = true,

@@ -314,7 +314,14 @@ impl Entry {
             ProcessImage { pid, pidfd, adopted, spawned_ms, ended }
         });
         let fds = self.fds.iter().map(|(tag, fd)| (*tag, fd.as_raw_fd())).collect();
-        EntryImage { id, generation: self.generation, token: self.token, process, fds, blob: self.blob.clone() }
+        EntryImage {
+            id,
+            generation: self.generation,
+            token: self.token,
+            process,
+            fds,
+            blob: self.blob.clone(),
+        }
     }
 
     fn from_image(image: EntryImage) -> Entry {

@@ -48,7 +48,10 @@ pub fn run(cx: &Context, _args: Args) -> Result<(), CliError> {
             now.daemon
         )));
     }
-    cx.note(format!("Daemon and keeper are version {} now (pids {}, {})", now.version, now.daemon, now.keeper))
+    cx.note(format!(
+        "Daemon and keeper are version {} now (pids {}, {})",
+        now.version, now.daemon, now.keeper
+    ))
 }
 
 fn serving(client: &mut Client) -> Result<Serving, CliError> {
