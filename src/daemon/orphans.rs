@@ -13,9 +13,10 @@ use crate::keeper::{Entry, EntryState, Link, Tag};
 use crate::model::Run;
 use crate::supervisor::Record;
 use crate::sys::child::{self, Member};
+use crate::sys::clock;
 use crate::sys::interrupt::readable;
 use crate::sys::kin::{self, Kin};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -29,6 +30,8 @@ pub(super) const CARRIED: [(u8, i32); 6] = [
     (Tag::LOG_RECORD, 1004),
     (Tag::CHANNEL, 1005),
 ];
+
+const SIGKILL: i32 = 9;
 
 /// A worker that cannot be heard any more gets this long to end, at most.
 const GRACE: Duration = Duration::from_millis(1600);
@@ -51,43 +54,15 @@ pub(super) fn recover(handover: &mut Handover, link: &Link, states: &States, mar
     }
     let kin = kin::with_environment(mark, &["PMON_ID", "PMON_GEN"]);
     let sockets = left.split_off(&Run::FIRST_RESERVED);
-    let (mut entries, mut adopted, mut lost) = (Vec::new(), Vec::new(), Vec::new());
-    for (id, state) in left {
-        let Ok(record) = serde_json::from_value::<Record>(state.record.clone()) else {
-            if serde_json::from_value::<Over>(state.record).is_err() {
-                tracing::error!(entry = id, "failed to read the state of a worker");
-            }
-            continue;
-        };
-        match find(record, state, &kin) {
-            Ok(found) => match take(&found) {
-                Ok(entry) => {
-                    adopted.push(found.member);
-                    entries.push(entry);
-                }
-                Err(missing) => {
-                    let (app, id) = (found.record.app.name.as_str(), found.record.worker.0);
-                    tracing::warn!(app, id, missing, "a worker cannot be adopted and is stopped");
-                    lost.push(found);
-                }
-            },
-            Err(record) => entries.push(dead(&record, EntryState::None)),
-        }
-    }
-    let stopped = lost.len();
+    let Sorted { mut entries, adopted, lost } = sort(left, &kin);
+    let (stopped, gone) = (lost.len(), entries.len() - adopted.len());
+    tracing::warn!(adopted = adopted.len(), stopped, gone, "nobody handed the fleet over; looked for it");
     end(&lost);
-    entries.extend(lost.iter().map(|found| {
-        let status =
-            EntryState::Exited { status: libc_kill(), exit_boot_ms: crate::sys::clock::now().boot_ms };
-        let record = Record { run: found.run, ..found.record.clone() };
-        dead(&record, status)
+    let exit_boot_ms = clock::now().boot_ms;
+    entries.extend(lost.into_iter().map(|found| {
+        let record = Record { run: found.run, ..found.record };
+        dead(&record, EntryState::Exited { status: SIGKILL, exit_boot_ms })
     }));
-    tracing::warn!(
-        adopted = adopted.len(),
-        stopped,
-        gone = entries.len() - adopted.len() - stopped,
-        "nobody handed the fleet over; looked for it"
-    );
     for (id, state) in sockets {
         match listener(id, &state, &adopted) {
             Some(entry) => entries.push(entry),
@@ -100,27 +75,55 @@ pub(super) fn recover(handover: &mut Handover, link: &Link, states: &States, mar
     }
 }
 
-const fn libc_kill() -> i32 {
-    9
+/// What became of the workers of which there are records.
+#[derive(Default)]
+struct Sorted {
+    /// Of those that can be adopted, and of those that are gone.
+    entries: Vec<Entry>,
+    adopted: Vec<Member>,
+    lost: Vec<Found>,
 }
 
-/// The process of a record, or the record back.
-fn find(record: Record, state: State, kin: &[Kin]) -> Result<Found, Record> {
-    let noted = Member { pid: state.pid, start_time: state.born };
-    let seen = if state.pid != 0 && child::is_alive(noted) {
-        Some((noted, record.run.generation))
-    } else {
-        by_environment(&record, kin)
-    };
-    let Some((member, generation)) = seen else { return Err(record) };
-    match child::open(member.pid) {
-        // From here on it is this one and no other.
-        Ok(Some(pidfd)) if child::is_alive(member) => {
-            let run = Run { generation, ..record.run };
-            Ok(Found { record, state, run, member, pidfd })
+fn sort(states: BTreeMap<u64, State>, kin: &[Kin]) -> Sorted {
+    let mut sorted = Sorted::default();
+    for (id, state) in states {
+        let Ok(record) = serde_json::from_value::<Record>(state.record.clone()) else {
+            if serde_json::from_value::<Over>(state.record).is_err() {
+                tracing::error!(entry = id, "failed to read the state of a worker");
+            }
+            continue;
+        };
+        let Some((run, member, pidfd)) = find(&record, &state, kin) else {
+            sorted.entries.push(dead(&record, EntryState::None));
+            continue;
+        };
+        let found = Found { record, state, run, member, pidfd };
+        match take(&found) {
+            Ok(entry) => {
+                sorted.adopted.push(found.member);
+                sorted.entries.push(entry);
+            }
+            Err(missing) => {
+                let (app, id) = (found.record.app.name.as_str(), found.record.worker.0);
+                tracing::warn!(app, id, missing, "a worker cannot be adopted and is stopped");
+                sorted.lost.push(found);
+            }
         }
-        _ => Err(record),
     }
+    sorted
+}
+
+/// The process of a record, and its run: it may be a later one than was written down.
+fn find(record: &Record, state: &State, kin: &[Kin]) -> Option<(Run, Member, OwnedFd)> {
+    let noted = Member { pid: state.pid, start_time: state.born };
+    let (member, generation) = if state.pid != 0 && child::is_alive(noted) {
+        (noted, record.run.generation)
+    } else {
+        by_environment(record, kin)?
+    };
+    let pidfd = child::open(member.pid).ok()??;
+    // From here on it is this one and no other.
+    child::is_alive(member).then_some((Run { generation, ..record.run }, member, pidfd))
 }
 
 /// One that was started when its record was being written: the latest generation, and of its family the first.
@@ -199,7 +202,7 @@ fn end(lost: &[Found]) {
     };
     tell(|found| found.record.app.stop.signal);
     wait(Instant::now() + GRACE);
-    tell(|_| libc_kill());
+    tell(|_| SIGKILL);
     wait(Instant::now() + GRACE);
 }
 

@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn a_zombie_tells_how_it_ended_and_the_living_does_not() {
-        let child = sh("read line; exit 42");
+        let child = sh("exec sleep 60");
         assert_eq!(status(child.pid, &child.pidfd), None);
         child::send(&child.pidfd, libc::SIGTERM).unwrap();
         wait_for("its status", || status(child.pid, &child.pidfd) == Some(libc::SIGTERM));

@@ -60,17 +60,22 @@ pub fn descriptor(process: Member, pidfd: impl AsFd, number: RawFd) -> io::Resul
         return Ok(unsafe { OwnedFd::from_raw_fd(fd) });
     }
     let refused = io::Error::last_os_error();
-    let path = format!("/proc/{}/fd/{number}", process.pid);
+    reopen(process.pid, number)?.ok_or(refused)
+}
+
+/// Opens a pipe or memory file of another process anew; `None`: it is something else.
+fn reopen(pid: u32, number: RawFd) -> io::Result<Option<OwnedFd>> {
+    let path = format!("/proc/{pid}/fd/{number}");
     let target = std::fs::read_link(&path)?;
     let target = target.to_string_lossy();
     let writable = OFlags::RDWR | OFlags::CLOEXEC;
     let flags = match () {
         () if target.starts_with("/memfd:") => writable,
-        () if target.starts_with("pipe:") && is_writable(process.pid, number) => writable | OFlags::NONBLOCK,
+        () if target.starts_with("pipe:") && is_writable(pid, number) => writable | OFlags::NONBLOCK,
         () if target.starts_with("pipe:") => OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC,
-        () => return Err(refused),
+        () => return Ok(None),
     };
-    Ok(rustix::fs::open(path, flags, Mode::empty())?)
+    Ok(Some(rustix::fs::open(path, flags, Mode::empty())?))
 }
 
 /// Opened for writing, as /proc/PID/fdinfo tells (`flags:` in octal, the last digit is the access mode).
@@ -132,9 +137,12 @@ mod tests {
         let its_stdin = descriptor(kin[0].member, &pidfd, 0).unwrap();
         assert_eq!(identity(&its_stdin).unwrap().1, identity(cat.stdin.as_ref().unwrap()).unwrap().1);
         assert!(descriptor(kin[0].member, &pidfd, 999).is_err());
+        let anew = reopen(cat.id(), 0).unwrap().unwrap();
+        assert_eq!(identity(&anew).unwrap(), identity(&its_stdin).unwrap());
+        let mut writer = cat.stdin.take().unwrap();
         cat.kill().unwrap();
         cat.wait().unwrap();
-        cat.stdin.take().unwrap().write_all(b"kept").unwrap();
+        writer.write_all(b"kept").unwrap();
         let mut kept = [0; 4];
         std::fs::File::from(its_stdin).read_exact(&mut kept).unwrap();
         assert_eq!(&kept, b"kept");
