@@ -21,9 +21,10 @@ fn next_keeper(home: &TestHome, old: i32) {
     });
 }
 
-/// Kills both at the same moment and waits until they are gone.
+/// Kills both and waits until they are gone. The daemon is stopped first, so that it cannot replace the keeper.
 fn kill_both(home: &TestHome) {
     let both = [keeper_pid(home), home.daemon_pid()];
+    kill(both[1], "STOP");
     let [keeper, daemon] = both.map(|pid| pid.to_string());
     std::process::Command::new("kill").args(["-9", &keeper, &daemon]).status().unwrap();
     wait_for("the end of both", || {
