@@ -38,6 +38,8 @@ pub enum Expects {
     Signal,
     /// See `sockets`.
     Sockets,
+    /// See `health`.
+    Health,
     /// Kept as it is.
     Anything,
 }
@@ -143,6 +145,9 @@ pub const ATTRIBUTES: &[Attribute] = &[
     row("install_url", &[], Text, Kept),
     row("sockets", &["listen"], Sockets, Used),
     row("scheduling", &["cluster"], Scheduling, Used),
+    row("notify", &[], Flag, Used),
+    row("health", &["health_check"], Health, Used),
+    row("reload_width", &["parallel"], Whole, Used),
     row("stop_signal", &["kill_signal"], Signal, Used),
     row("preload", &[], Flag, Used),
 ];

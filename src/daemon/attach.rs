@@ -26,6 +26,7 @@ pub(super) struct Handover {
     /// How many daemons this keeper has started before this one.
     pub(super) restarts: u64,
     pub(super) control: Option<OwnedFd>,
+    pub(super) notify: Option<OwnedFd>,
     entries: Vec<Entry>,
 }
 
@@ -40,8 +41,13 @@ pub(super) fn read(link: &Link) -> io::Result<Handover> {
                 handover.restarts = restarts;
             }
             Some(FromKeeper::Entry(entry)) if entry.id == 0 => {
-                let control = entry.fds.into_iter().find(|(tag, _)| tag.kind == Tag::CONTROL);
-                handover.control = control.map(|(_, fd)| fd);
+                for (tag, fd) in entry.fds {
+                    match tag.kind {
+                        Tag::CONTROL => handover.control = Some(fd),
+                        Tag::NOTIFY => handover.notify = Some(fd),
+                        _keepers_own => {}
+                    }
+                }
             }
             Some(FromKeeper::Entry(entry)) => handover.entries.push(entry),
             Some(FromKeeper::End) => return Ok(handover),

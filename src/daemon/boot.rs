@@ -5,7 +5,7 @@ use super::keep::Keeper;
 use super::mailbox::{CHANGES, Desk, LETTERS};
 use super::owner::{Outlets, Owner};
 use super::run::{self, Inputs};
-use super::{journal, server};
+use super::{journal, notify, server};
 use crate::keeper::{Link, Tag};
 use crate::logs::{Fanout, Pump};
 use crate::model::snapshot::{DaemonView, Snapshot};
@@ -48,7 +48,7 @@ fn start(home: &Home, ready: &mut Option<File>) -> anyhow::Result<()> {
 async fn serve(home: &Home, link: Link, ready: &mut Option<File>) -> anyhow::Result<()> {
     let fanout = Fanout::new();
     journal::start(fanout.clone());
-    let handover = attach::read(&link).context("read what the keeper holds")?;
+    let mut handover = attach::read(&link).context("read what the keeper holds")?;
     let control = match &handover.control {
         Some(fd) => server::inherited(fd.try_clone().context("take the control socket")?),
         None => {
@@ -59,6 +59,7 @@ async fn serve(home: &Home, link: Link, ready: &mut Option<File>) -> anyhow::Res
             socket
         }
     };
+    let notify = notify::socket(&mut handover, &link).context("make the socket for READY=1")?;
     std::fs::write(home.preload(), crate::node::PRELOAD)
         .with_context(|| format!("write `{}`", home.preload().display()))?;
     std::fs::write(home.daemon_pid(), std::process::id().to_string())
@@ -67,12 +68,19 @@ async fn serve(home: &Home, link: Link, ready: &mut Option<File>) -> anyhow::Res
     let (node_events, from_node) = mpsc::channel(EVENTS);
     let (notices, from_pump) = mpsc::channel(EVENTS);
     let (letters, from_sessions) = mpsc::channel(LETTERS);
+    let (probed, from_probes) = mpsc::channel(EVENTS);
     let hub = Hub::start(Arc::new(Keeper(link.clone())), node_events).context("start the Node thread")?;
     let pump = Pump::start(fanout.clone(), notices).context("start the log thread")?;
     let (snapshot, seen) = watch::channel(Arc::new(Snapshot::default()));
     let (changes, _nobody_yet) = broadcast::channel(CHANGES);
-    let desk =
-        Desk { home: home.clone(), letters, snapshot: seen, changes: changes.clone(), pump: pump.clone() };
+    let desk = Desk {
+        home: home.clone(),
+        letters,
+        snapshot: seen,
+        changes: changes.clone(),
+        pump: pump.clone(),
+        fanout: fanout.clone(),
+    };
     let view = DaemonView {
         pid: std::process::id(),
         keeper_pid: handover.keeper_pid,
@@ -81,8 +89,8 @@ async fn serve(home: &Home, link: Link, ready: &mut Option<File>) -> anyhow::Res
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let fleet = Fleet::new(crate::supervisor::Places { logs_dir: home.logs(), pids_dir: home.pids() });
-    let mut owner =
-        Owner::new(home.clone(), link.clone(), hub, pump, fleet, view, Outlets { snapshot, changes });
+    let outlets = Outlets { snapshot, changes, probed, notify };
+    let mut owner = Owner::new(home.clone(), link.clone(), hub, pump, fleet, view, outlets);
     owner.take_over(handover);
     link.ready().context("tell the keeper")?;
     let server = tokio::spawn(server::serve(control, desk));
@@ -91,5 +99,5 @@ async fn serve(home: &Home, link: Link, ready: &mut Option<File>) -> anyhow::Res
         drop(writeln!(pipe, "ready"));
     }
     tracing::info!(pid = std::process::id(), home = %home.root().display(), "the daemon serves");
-    run::run(owner, Inputs { from_sessions, from_node, from_pump }, server).await
+    run::run(owner, Inputs { from_sessions, from_node, from_pump, from_probes }, server).await
 }

@@ -1,6 +1,6 @@
 //! How sessions reach the owner and what the owner publishes: the only things the two share.
 
-use crate::logs::Pump;
+use crate::logs::{Fanout, Pump};
 use crate::model::Order;
 use crate::model::change::Change;
 use crate::model::order::{Outcome, Saved};
@@ -31,6 +31,7 @@ pub(super) struct Desk {
     pub(super) snapshot: watch::Receiver<Arc<Snapshot>>,
     pub(super) changes: broadcast::Sender<Change>,
     pub(super) pump: Pump,
+    pub(super) fanout: Fanout,
 }
 
 impl Desk {

@@ -2,6 +2,8 @@
 
 use super::keep::complain;
 use super::mailbox::Letter;
+use super::notify::Notices;
+use super::probe::{Probed, Probes};
 use super::sockets::Sockets;
 use super::timers::Timers;
 use super::trees::Trees;
@@ -16,10 +18,11 @@ use crate::node::Hub;
 use crate::supervisor::{Effect, Event, Fleet, Record, Ticket};
 use crate::sys::clock;
 use crate::sys::paths::Home;
+use crate::sys::sdnotify::NotifySocket;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
-use tokio::sync::{broadcast, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 /// A live process.
 #[derive(Debug, Clone)]
@@ -38,6 +41,8 @@ pub(super) struct Owner {
     pub(super) timers: Timers,
     pub(super) trees: Trees,
     pub(super) sockets: Sockets,
+    pub(super) probes: Probes,
+    pub(super) notices: Notices,
     /// Processes that exist, by run.
     pub(super) processes: HashMap<Run, Process>,
     /// Whose pid file goes where, from the spawn on.
@@ -58,10 +63,12 @@ pub(super) struct Owner {
     changes: broadcast::Sender<Change>,
 }
 
-/// What the owner publishes through.
+/// What the owner publishes through, and where others report to it.
 pub(super) struct Outlets {
     pub(super) snapshot: watch::Sender<Arc<Snapshot>>,
     pub(super) changes: broadcast::Sender<Change>,
+    pub(super) probed: mpsc::Sender<Probed>,
+    pub(super) notify: NotifySocket,
 }
 
 impl Owner {
@@ -83,6 +90,8 @@ impl Owner {
             timers: Timers::default(),
             trees: Trees::default(),
             sockets: Sockets::default(),
+            probes: Probes::new(out.probed),
+            notices: Notices::new(out.notify),
             processes: HashMap::new(),
             pid_files: HashMap::new(),
             entries: HashMap::new(),
@@ -165,6 +174,7 @@ impl Owner {
                 | Effect::Signal { .. }
                 | Effect::SayShutdown { .. }
                 | Effect::Drain { .. }
+                | Effect::Probe { .. }
                 | Effect::CloseListeners { .. }
                 | Effect::Timer { .. }
                 | Effect::Publish(_)

@@ -54,7 +54,7 @@ impl Owner {
         }
         let map: Vec<_> = made.map.iter().map(|(number, fd)| (*number, fd.as_fd())).collect();
         let argv = strings(argv(app, &self.home))?;
-        let envp = strings(environment(record, &made, &self.home))?;
+        let envp = strings(environment(record, &made, &self.home, self.notices.address()))?;
         let cwd = string(app.cwd.to_string_lossy().into_owned())?;
         let blob = serde_json::to_vec(record).map_err(|e| format!("write the record: {e}"))?;
         let creds =
@@ -161,7 +161,7 @@ fn argv(app: &App, home: &Home) -> Vec<String> {
     argv
 }
 
-fn environment(record: &Record, made: &Made, home: &Home) -> Vec<String> {
+fn environment(record: &Record, made: &Made, home: &Home, notify: &str) -> Vec<String> {
     let app = &record.app;
     let mut env = app.env.0.clone();
     let mut set = |name: &str, value: String| {
@@ -181,6 +181,9 @@ fn environment(record: &Record, made: &Made, home: &Home) -> Vec<String> {
         for (name, value) in node::env(record.run.entry, *number, app.mode == Mode::Cluster) {
             set(&name, value);
         }
+    }
+    if app.readiness.notify {
+        set("NOTIFY_SOCKET", notify.to_owned());
     }
     if made.sockets > 0 {
         set("LISTEN_FDS", made.sockets.to_string());

@@ -40,7 +40,7 @@ impl Entry {
     }
 
     /// Begins its end gently, where that is possible.
-    fn retire(&mut self, reason: Option<Reason>, clock: &mut Epoch, turn: &mut Turn<'_>) {
+    pub(super) fn retire(&mut self, reason: Option<Reason>, clock: &mut Epoch, turn: &mut Turn<'_>) {
         if self.can_drain() && self.ending == Ending::No {
             self.step(Ending::Draining, reason, clock, turn);
         } else {

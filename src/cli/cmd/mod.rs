@@ -20,6 +20,7 @@ pub mod monit;
 pub mod pid;
 pub mod ping;
 pub mod prettylist;
+mod progress;
 pub mod reload;
 pub mod reset;
 pub mod restart;

@@ -4,7 +4,8 @@
 
 use super::world::{World, app};
 use crate::model::app::{App, Env, Mode, SocketAddress, SocketSpec};
-use crate::model::order::{IfPresent, ScaleTo, Update};
+use crate::model::order::{IfPresent, Rolling, ScaleTo, Update};
+use crate::model::policy::Health;
 use crate::model::{Bytes, Exit, Order, Selector};
 use proptest::prelude::*;
 use std::time::Duration;
@@ -70,6 +71,7 @@ fn kind(n: usize) -> App {
         4 => {
             let mut polite = App { instances: 2, ..cluster("polite") };
             polite.readiness.wait_ready = true;
+            polite.readiness.health = Some(Health::default());
             polite.stop.shutdown_with_message = true;
             polite
         }
@@ -78,6 +80,7 @@ fn kind(n: usize) -> App {
             let mut once = app("once");
             once.restart.autorestart = false;
             once.readiness.wait_ready = true;
+            once.readiness.notify = true;
             once
         }
         7 => {
@@ -103,7 +106,10 @@ fn order(verb: usize, which: usize, ids: &[u32]) -> Order {
     match verb % 8 {
         0 | 1 => Order::Stop { select },
         2 | 3 => Order::Restart { select, update },
-        4 | 5 => Order::Reload { select, update },
+        4 | 5 => {
+            let rolling = Rolling { width: (which % 3 == 0).then_some(3), force: which % 7 == 0 };
+            Order::Reload { select, update, rolling }
+        }
         6 => Order::Delete { select },
         _ => Order::Signal { select, signal: 10 },
     }
@@ -112,7 +118,13 @@ fn order(verb: usize, which: usize, ids: &[u32]) -> Order {
 fn take(world: &mut World, step: Step) {
     match step {
         Step::Start(a, b) => {
-            let how = [IfPresent::Refuse, IfPresent::Restart, IfPresent::Reload, IfPresent::Add];
+            let how = [
+                IfPresent::Refuse,
+                IfPresent::Restart,
+                IfPresent::Reload,
+                IfPresent::ReloadAnyway,
+                IfPresent::Add,
+            ];
             world.order(Order::Start { apps: vec![kind(a)], if_present: how[b % how.len()] });
         }
         Step::Verb(a, b) => {
