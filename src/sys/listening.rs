@@ -2,7 +2,7 @@
 
 use super::child;
 use super::holder::{self, Listening};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Why it cannot be asked.
@@ -26,28 +26,35 @@ pub enum Why {
     },
 }
 
-/// The addresses at which only the tree of `pid` can answer: on `port`, or on the lowest port it listens on. Other
-/// users' processes are not seen into without the right to.
+/// The addresses at which only the tree of `pid` can answer: on `port`, or on the lowest port that it alone listens on.
+/// Other users' processes are not seen into without the right to.
 pub fn alone(pid: u32, port: Option<u16>) -> Result<Vec<SocketAddr>, Why> {
     let tree: HashSet<u32> = child::tree(pid).iter().map(|member| member.pid).chain([pid]).collect();
     let own: HashSet<u64> = tree.iter().flat_map(|pid| holder::sockets_of(*pid)).collect();
     let all = holder::listening_tcp();
     let here =
         |one: &&Listening| own.contains(&one.inode) && port.is_none_or(|port| one.address.port() == port);
-    let Some(first) = all.iter().filter(here).min_by_key(|one| one.address.port()) else {
-        return Err(Why::Nowhere { port });
-    };
-    let port = first.address.port();
-    if all.iter().any(|one| one.address.port() == port && !own.contains(&one.inode)) {
-        return Err(Why::Shared { port, by: "another socket".to_owned() });
+    let candidates: BTreeMap<u16, SocketAddr> =
+        all.iter().filter(here).map(|one| (one.address.port(), one.address)).collect();
+    let mut why = Why::Nowhere { port };
+    for (port, address) in candidates {
+        match sharer(port, &all, &own, &tree) {
+            None => return Ok(reachable(address)),
+            Some(by) => why = Why::Shared { port, by },
+        }
     }
-    let inodes = all.iter().filter(|one| one.address.port() == port).map(|one| one.inode).collect();
+    Err(why)
+}
+
+/// Somebody outside the tree who might answer on the port, too.
+fn sharer(port: u16, all: &[Listening], own: &HashSet<u64>, tree: &HashSet<u32>) -> Option<String> {
+    let there: HashSet<u64> =
+        all.iter().filter(|one| one.address.port() == port).map(|one| one.inode).collect();
     // The daemon and its keeper hold copies of inherited sockets, and never accept on them.
     let pmon = [std::process::id(), std::os::unix::process::parent_id()];
-    if let Some(other) = holder::of_inodes(&inodes, |pid| !tree.contains(&pid) && !pmon.contains(&pid)) {
-        return Err(Why::Shared { port, by: other.to_string() });
-    }
-    Ok(reachable(first.address))
+    let other = holder::of_inodes(&there, |pid| !tree.contains(&pid) && !pmon.contains(&pid));
+    let foreign = there.iter().any(|inode| !own.contains(inode));
+    other.map(|holder| holder.to_string()).or_else(|| foreign.then(|| "another socket".to_owned()))
 }
 
 /// Addresses to connect to: nobody can connect to the unspecified one.

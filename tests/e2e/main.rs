@@ -13,5 +13,8 @@ mod support;
 mod errors;
 mod everyday;
 mod logs;
+mod ready;
+mod reload;
+mod sockets;
 mod survive;
 mod trees;

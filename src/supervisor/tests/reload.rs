@@ -33,7 +33,8 @@ fn a_replacement_that_is_not_ready_in_time_is_given_up_and_the_old_one_stays() {
     let abandoned = "keep 2.1 Retiring Stopping; signal 2.1 2 tree; timer RetiringKill 1600; \
                      keep 1.1 Current Ready; reply 2: 0 ReloadAbandoned Ready";
     assert_eq!(story.due(0, "ReplacementReady"), abandoned);
-    let why = "Ready r0 u0 (reload abandoned: the new process was not ready within 3000 ms: it does not listen)";
+    let why =
+        "Ready r0 u0 (reload abandoned: the new process was not ready within 3000 ms: it does not listen)";
     assert_eq!(story.sees(0), why);
 }
 
