@@ -62,6 +62,8 @@ pub(super) struct Entry {
     pub(super) notified: bool,
     /// How its health was when last asked; `None`: not asked yet.
     pub(super) health: Option<Result<(), String>>,
+    /// Its Node channel is closed: it hears no message any more.
+    pub(super) disconnected: bool,
     /// Where it listens.
     pub(super) listening: Vec<String>,
     /// Last sample.
@@ -84,6 +86,7 @@ impl Entry {
             said_ready: false,
             notified: false,
             health: None,
+            disconnected: false,
             listening: Vec::new(),
             usage: Usage::default(),
             node: None,

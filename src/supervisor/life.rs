@@ -108,6 +108,7 @@ impl Worker {
     /// Its channel is closed: a drained process has nothing left to do.
     pub(super) fn disconnected(&mut self, run: Run, turn: &mut Turn<'_>) {
         let Some((entry, clock)) = self.entry_mut(run) else { return };
+        entry.disconnected = true;
         if entry.ending == Ending::Draining {
             entry.press(None, clock, turn);
         }

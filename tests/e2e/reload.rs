@@ -145,7 +145,7 @@ fn websockets_are_taken_leave_of_and_can_come_back_at_once() {
          const open = () => {\n\
            const socket = new WebSocket(`ws://127.0.0.1:${process.argv[2]}`);\n\
            let waiting = null, timer;\n\
-           socket.on('open', () => { timer = setInterval(() => { if (!waiting) { waiting = String(++sent); socket.send(waiting); } }, 5); });\n\
+           socket.on('open', () => { timer = setInterval(() => { if (!waiting && socket.readyState === 1) { waiting = String(++sent); socket.send(waiting); } }, 5); });\n\
            socket.on('message', (data) => { if (data.toString() === waiting) { echoed++; waiting = null; if (ending) socket.close(1000); } });\n\
            socket.on('error', (error) => errors.push(error.message));\n\
            socket.on('close', (code) => { clearInterval(timer); closed[code] = (closed[code] || 0) + 1;\n\

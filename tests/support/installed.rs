@@ -36,7 +36,7 @@ pub fn npm_app(name: &str) -> PathBuf {
     to.join("server.js")
 }
 
-/// The `bin` directory of a Python environment with these packages (`gunicorn==23.0.0`).
+/// The `bin` directory of a Python environment with these packages (`gunicorn==27.0.1`).
 pub fn python(packages: &[&str]) -> PathBuf {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     super::need("python3", "apt-get install python3 python3-venv");
