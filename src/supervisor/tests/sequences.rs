@@ -107,7 +107,8 @@ fn order(verb: usize, which: usize, ids: &[u32]) -> Order {
         0 | 1 => Order::Stop { select },
         2 | 3 => Order::Restart { select, update },
         4 | 5 => {
-            let rolling = Rolling { width: (which % 3 == 0).then_some(3), force: which % 7 == 0 };
+            let rolling =
+                Rolling { width: which.is_multiple_of(3).then_some(3), force: which.is_multiple_of(7) };
             Order::Reload { select, update, rolling }
         }
         6 => Order::Delete { select },
