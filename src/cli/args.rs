@@ -134,8 +134,8 @@ pub struct AppOptions {
     #[arg(long, global = true, hide_short_help = true, value_name = "PATH")]
     pub health: Option<String>,
     /// Reload so many instances at a time
-    #[arg(long, global = true, hide_short_help = true, value_name = "N")]
-    pub parallel: Option<String>,
+    #[arg(long, global = true, hide_short_help = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub parallel: Option<u32>,
     /// Ask it to end by a message instead of a signal
     #[arg(long, global = true, hide_short_help = true)]
     pub shutdown_with_message: bool,

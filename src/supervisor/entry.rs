@@ -64,8 +64,6 @@ pub(super) struct Entry {
     pub(super) health: Option<Result<(), String>>,
     /// Its Node channel is closed: it hears no message any more.
     pub(super) disconnected: bool,
-    /// Where it listens.
-    pub(super) listening: Vec<String>,
     /// Last sample.
     pub(super) usage: Usage,
     /// Last report of Node.
@@ -87,7 +85,6 @@ impl Entry {
             notified: false,
             health: None,
             disconnected: false,
-            listening: Vec::new(),
             usage: Usage::default(),
             node: None,
             axm: None,
@@ -141,6 +138,7 @@ impl Entry {
     pub(super) fn clear(&mut self) {
         let mut record = self.record.clone();
         record.kill_at = None;
+        record.listening.clear();
         *self = Entry::vacant(record);
     }
 
@@ -152,7 +150,7 @@ impl Entry {
         let inherits = self.online && !app.sockets.is_empty() && self.record.role != Role::Replacement;
         if app.readiness.is_declared() {
             self.lacks().is_empty().then_some(Cue::Serve)
-        } else if self.said_ready || !self.listening.is_empty() || inherits {
+        } else if self.said_ready || !self.record.listening.is_empty() || inherits {
             Some(Cue::Serve)
         } else {
             self.online.then_some(Cue::Up)

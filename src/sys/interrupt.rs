@@ -1,4 +1,4 @@
-//! Being asked to end: SIGINT, SIGTERM or SIGHUP becomes a readable descriptor that a loop can poll.
+//! Being asked to end: SIGINT, SIGTERM, SIGHUP or SIGQUIT becomes a readable descriptor that a loop can poll.
 //!
 //! A handler may do next to nothing (signal-safety(7)), so it writes a byte into a pipe. Nobody reads it: once
 //! asked, always asked, and every thread that polls the pipe sees it.
@@ -31,7 +31,7 @@ impl Interrupt {
         };
         let (reader, writer) = PIPE.get_or_init(|| made);
         WRITER.store(writer.as_raw_fd(), Ordering::SeqCst);
-        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT] {
             catch(signal)?;
         }
         Ok(Interrupt { pipe: reader })
@@ -60,6 +60,36 @@ pub fn readable(fd: BorrowedFd<'_>, span: Duration) -> bool {
     let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
     let span = Timespec::try_from(span).ok();
     poll(&mut fds, span.as_ref()).is_ok_and(|ready| ready > 0)
+}
+
+/// Which of two descriptors can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ready {
+    /// The first.
+    First,
+    /// The second, perhaps also the first.
+    Second,
+}
+
+/// Waits until one of them can be read or is closed by its other end.
+pub fn wait_for_either(first: BorrowedFd<'_>, second: BorrowedFd<'_>) -> io::Result<Ready> {
+    let mut fds = [first, second].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+    loop {
+        match poll(&mut fds, None) {
+            Ok(_) => break,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    let [_, second] = fds;
+    Ok(if second.revents().is_empty() { Ready::First } else { Ready::Second })
+}
+
+/// Lets some time pass where a thing can only be asked again and again; a signal that is caught ends it early.
+pub fn pause(span: Duration) {
+    let nothing: &mut [PollFd<'_>] = &mut [];
+    let span = Timespec::try_from(span).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 });
+    poll(nothing, Some(&span)).ok();
 }
 
 /// Sends SIGTERM to this process: whoever catches it ends as if somebody outside had asked.

@@ -14,6 +14,7 @@ pub mod page;
 pub mod paths;
 pub mod pipe;
 pub mod proc;
+pub mod replace;
 pub mod sdnotify;
 pub mod signal;
 pub mod socket;

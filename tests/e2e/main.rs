@@ -16,5 +16,6 @@ mod logs;
 mod ready;
 mod reload;
 mod sockets;
+mod surprises;
 mod survive;
 mod trees;

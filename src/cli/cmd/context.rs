@@ -121,7 +121,7 @@ impl Context {
             wait_ready: typed.wait_ready,
             notify: typed.notify,
             health: typed.health,
-            parallel: typed.parallel,
+            parallel: typed.parallel.map(|width| width.to_string()),
             shutdown_with_message: typed.shutdown_with_message,
             no_treekill: typed.no_treekill,
             uid: typed.uid,

@@ -154,7 +154,7 @@ fn what_was_declared_is_waited_for_all_of_it() {
     story.order(reload());
     assert!(story.spawned(2).contains("probe 2.1"));
     let run = story.run(2);
-    assert_eq!(story.listens(2), "", "listening is not what was asked for");
+    assert_eq!(story.listens(2), "keep 2.1 Replacement Starting", "listening is not what was asked for");
     assert_eq!(story.event(Event::Probed { run, health: Err("GET / was answered with 503".into()) }), "");
     let mut twin = story.due(0, "ReplacementReady");
     twin.truncate(24);
