@@ -62,6 +62,17 @@ if (active && process.connected && typeof process.send === 'function') {
   setInterval(report, 1000).unref();
   say({ act: 'hello', version: process.versions.node });
 
+  // Nobody but us closes the servers of a process that is no cluster worker. The end of the channel says that the last
+  // connection has ended.
+  const leave = () => {
+    const { Server } = require('net');
+    const servers = process._getActiveHandles().filter((handle) => handle instanceof Server && handle.listening);
+    let open = servers.length;
+    const closed = () => { if (--open <= 0 && process.connected) process.disconnect(); };
+    if (open === 0) closed();
+    for (const server of servers) server.close(closed);
+  };
+
   // Soft drain: each response now closes its connection, and server.close() leaves idle connections alone for `ms`,
   // since a request may just be arriving on one of them (Node 19 and later would reset it).
   process.on('internalMessage', guarded((message) => {
@@ -79,5 +90,6 @@ if (active && process.connected && typeof process.send === 'function') {
         for (const server of servers) original.call(server);
       }, message.ms).unref();
     }
+    if (!require('cluster').isWorker) leave();
   }));
 }

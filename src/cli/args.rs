@@ -39,7 +39,7 @@ pub struct Flags {
     /// Sort the table: name, namespace, pid, id, cpu, memory, uptime or status, with `:desc` for the reverse
     #[arg(long, global = true, value_name = "FIELD[:desc]")]
     pub sort: Option<Sort>,
-    /// Start another copy; save also an empty list
+    /// Start another copy; reload though the new process is not ready; save also an empty list
     #[arg(short, long, global = true)]
     pub force: bool,
     /// Give the workers this shell's environment on restart and reload
@@ -127,6 +127,15 @@ pub struct AppOptions {
     /// It says itself when it is ready
     #[arg(long, global = true, hide_short_help = true)]
     pub wait_ready: bool,
+    /// It says when it is ready by READY=1 on the socket in NOTIFY_SOCKET, as under systemd
+    #[arg(long, global = true, hide_short_help = true)]
+    pub notify: bool,
+    /// It is ready when a GET of this path is answered
+    #[arg(long, global = true, hide_short_help = true, value_name = "PATH")]
+    pub health: Option<String>,
+    /// Reload so many instances at a time
+    #[arg(long, global = true, hide_short_help = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub parallel: Option<u32>,
     /// Ask it to end by a message instead of a signal
     #[arg(long, global = true, hide_short_help = true)]
     pub shutdown_with_message: bool,
@@ -211,9 +220,6 @@ pub struct Ignored {
     /// source maps
     #[arg(long, global = true, hide = true)]
     disable_source_map_support: bool,
-    /// how many at a time: pmon acts on all at once
-    #[arg(long, global = true, hide = true)]
-    parallel: Option<u32>,
 }
 
 /// The verbs.

@@ -40,6 +40,8 @@ pub enum Expects {
     Sockets,
     /// true, false, or words of `model::rotation`.
     Rotation,
+    /// See `health`.
+    Health,
     /// Kept as it is.
     Anything,
 }
@@ -145,6 +147,9 @@ pub const ATTRIBUTES: &[Attribute] = &[
     row("install_url", &[], Text, Kept),
     row("sockets", &["listen"], Sockets, Used),
     row("scheduling", &["cluster"], Scheduling, Used),
+    row("notify", &[], Flag, Used),
+    row("health", &["health_check"], Health, Used),
+    row("reload_width", &["parallel"], Whole, Used),
     row("stop_signal", &["kill_signal"], Signal, Used),
     row("preload", &[], Flag, Used),
     row("rotate", &["log_rotate"], Rotation, Used),

@@ -17,6 +17,7 @@ mod env;
 mod error;
 mod file;
 pub mod find;
+mod health;
 mod interpreter;
 mod js;
 mod json;

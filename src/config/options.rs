@@ -58,6 +58,12 @@ pub struct Options {
     pub listen_timeout: Option<String>,
     /// `--wait-ready`.
     pub wait_ready: bool,
+    /// `--notify`.
+    pub notify: bool,
+    /// `--health`.
+    pub health: Option<String>,
+    /// `--parallel`.
+    pub parallel: Option<String>,
     /// `--shutdown-with-message`.
     pub shutdown_with_message: bool,
     /// `--no-treekill`.
@@ -125,6 +131,8 @@ impl Options {
             ("exp_backoff_restart_delay", "--exp-backoff-restart-delay", &self.exp_backoff_restart_delay),
             ("kill_timeout", "--kill-timeout", &self.kill_timeout),
             ("listen_timeout", "--listen-timeout", &self.listen_timeout),
+            ("health", "--health", &self.health),
+            ("reload_width", "--parallel", &self.parallel),
             ("uid", "--uid", &self.uid),
             ("gid", "--gid", &self.gid),
             ("pid_file", "--pid", &self.pid),
@@ -142,6 +150,7 @@ impl Options {
             ("disable_logs", "--disable-logs", self.disable_logs, true),
             ("autorestart", "--no-autorestart", self.no_autorestart, false),
             ("wait_ready", "--wait-ready", self.wait_ready, true),
+            ("notify", "--notify", self.notify, true),
             ("shutdown_with_message", "--shutdown-with-message", self.shutdown_with_message, true),
             ("treekill", "--no-treekill", self.no_treekill, false),
             ("autostart", "--no-autostart", self.no_autostart, false),

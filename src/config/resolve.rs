@@ -9,11 +9,11 @@ use super::origin::Origin;
 use super::path;
 use super::schema::Attributes;
 use super::script::{self, Script};
-use super::{sockets, units, version};
+use super::{health, sockets, units, version};
 use crate::model::app::{App, Env, Mode, Program, SocketSpec, User};
 use crate::model::exit::signal_number;
 use crate::model::files::sanitize;
-use crate::model::policy::{Limits, Logs, Readiness, Restart, Scheduling, Stop};
+use crate::model::policy::{Limits, Logs, Readiness, Reload, Restart, Scheduling, Stop};
 use crate::model::units::Bytes;
 use crate::sys::user;
 use serde_json::Value;
@@ -69,6 +69,7 @@ pub fn app(
         restart: restart(attributes),
         stop: stop(attributes, caller),
         readiness: readiness(attributes, caller),
+        reload: Reload { width: attributes.number("reload_width").map(|width| width.max(1)) },
         limits: Limits {
             max_memory: attributes.get("max_memory_restart").and_then(Value::as_u64).map(Bytes),
         },
@@ -278,6 +279,8 @@ fn readiness(attributes: &Attributes, caller: &Caller) -> Readiness {
             .span("listen_timeout")
             .or_else(|| span_of(caller, "PM2_GRACEFUL_LISTEN_TIMEOUT"))
             .unwrap_or(default.listen_timeout),
+        notify: attributes.flag("notify").unwrap_or(default.notify),
+        health: attributes.get("health").and_then(health::parse),
     }
 }
 

@@ -1,7 +1,7 @@
 //! One value: is it what its attribute expects, and how it is spoken of if it is not.
 
 use super::attributes::Expects;
-use super::{sockets, units};
+use super::{health, sockets, units};
 use crate::model::exit::signal_number;
 use crate::model::rotation::{self, Words};
 use serde_json::Value;
@@ -37,6 +37,7 @@ pub fn convert(expects: Expects, value: &Value) -> Option<Value> {
         Expects::Signal => signal_number(&text(value)?).map(Value::from),
         Expects::Sockets => sockets::parse(value, Path::new("/")).is_ok().then(|| value.clone()),
         Expects::Rotation => rotation_words(value),
+        Expects::Health => health::parse(value).is_some().then(|| value.clone()),
         Expects::Anything => Some(value.clone()),
     }
 }
@@ -63,6 +64,7 @@ pub fn expected(expects: Expects) -> &'static str {
             "a port, 'host:port', 'udp:port', 'unix:/path', {name, listen}, or a list of these"
         }
         Expects::Rotation => "true, false, or settings such as {max_size: '10M', retain: 7}",
+        Expects::Health => "a path, or {path, port, interval, timeout}",
         Expects::Anything => "anything",
     }
 }

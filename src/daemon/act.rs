@@ -2,6 +2,7 @@
 
 use super::keep::complain;
 use super::owner::Owner;
+use super::probe::Subject;
 use crate::model::files::WorkerFiles;
 use crate::model::{Exit, Run};
 use crate::supervisor::{Effect, Event, Record};
@@ -33,6 +34,11 @@ impl Owner {
             }
             // Idle kept-alive connections get most of the grace; the rest is for requests under way.
             Effect::Drain { run, grace } => self.hub.drain(run, grace / 4 * 3),
+            Effect::Probe { run, app } => {
+                if let (Some(process), Some(health)) = (self.processes.get(&run), &app.readiness.health) {
+                    self.probes.begin(run, Subject::of(&app, process.pid, &self.hub), health.clone());
+                }
+            }
             Effect::CloseListeners { app } => {
                 self.hub.close_listeners(&app);
                 self.sockets.close(&app, &self.link);
@@ -99,11 +105,15 @@ impl Owner {
             self.note_state(record);
         }
         self.happen(Event::Spawned { run, pid });
+        if self.notices.was_early(pid) {
+            self.happen(Event::Notified { run });
+        }
     }
 
     /// The keeper saw it end.
     pub(super) fn exited(&mut self, run: Run, pid: u32, exit: Exit) {
         self.hub.remove(run);
+        self.probes.end(run);
         if let Some(process) = self.processes.remove(&run) {
             remove_pid(&process.pid_file, process.pid);
         }

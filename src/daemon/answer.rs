@@ -4,14 +4,22 @@ use super::dump;
 use super::logbook;
 use super::mailbox::{Desk, Letter};
 use super::settings::{Conf, SettingsError};
-use crate::model::order::{Outcome, Refusal};
+use crate::model::order::{Outcome, Refusal, Touched};
 use crate::model::select::Candidate;
 use crate::model::snapshot::{Snapshot, WorkerView};
 use crate::model::{Order, Selector, WorkerId};
 use crate::proto::{Code, Reply, Request, WireError};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot;
+
+/// Lines of an abandoned process that go with an answer.
+const LAST_WORDS: usize = 15;
+/// Processes of which they do; the others died of the same.
+const MOURNED: usize = 4;
+/// Longest wait for the last lines of a process that has just ended.
+const SETTLE: Duration = Duration::from_secs(1);
 
 /// The answer to a request, when it is true.
 pub(super) async fn to(request: Request, desk: &Desk) -> Reply {
@@ -78,10 +86,28 @@ async fn order(order: Order, desk: &Desk) -> Result<Reply, WireError> {
         return Err(error(Code::ShuttingDown, "the daemon is shutting down"));
     }
     match answer.await.map_err(gone)? {
-        Outcome::Done { touched } => Ok(Reply::Done { touched }),
+        Outcome::Done { mut touched } => {
+            last_words(&mut touched, desk).await;
+            Ok(Reply::Done { touched })
+        }
         Outcome::Refused(refusal) => {
             Err(WireError { code: code(&refusal), message: refusal.to_string(), hint: None })
         }
+    }
+}
+
+/// What abandoned processes wrote to their stderr, after all of it is read.
+async fn last_words(touched: &mut [Touched], desk: &Desk) {
+    if touched.iter().all(|one| one.abandoned.is_none()) {
+        return;
+    }
+    // A pump that is dead has said so already, and what there was of lines is still there.
+    drop(tokio::time::timeout(SETTLE, desk.pump.settle()).await);
+    let abandoned = touched.iter_mut().filter_map(|one| one.abandoned.map(|run| (one, run)));
+    for (one, run) in abandoned.take(MOURNED) {
+        let lines = desk.fanout.last_words(one.id, run.entry, LAST_WORDS);
+        let text: String = lines.iter().map(|batch| String::from_utf8_lossy(&batch.bytes)).collect();
+        one.last_words = text.lines().map(str::to_owned).collect();
     }
 }
 

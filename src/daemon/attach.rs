@@ -32,6 +32,7 @@ pub(super) struct Handover {
     pub(super) search: bool,
     /// A shutdown was under way.
     pub(super) ending: bool,
+    pub(super) notify: Option<OwnedFd>,
     entries: Vec<Entry>,
 }
 
@@ -67,8 +68,13 @@ pub(super) fn read(link: &Link) -> io::Result<Handover> {
             }
             Some(FromKeeper::Entry(entry)) if entry.id == 0 => {
                 handover.ending = entry.blob == ENDING;
-                let control = entry.fds.into_iter().find(|(tag, _)| tag.kind == Tag::CONTROL);
-                handover.control = control.map(|(_, fd)| fd);
+                for (tag, fd) in entry.fds {
+                    match tag.kind {
+                        Tag::CONTROL => handover.control = Some(fd),
+                        Tag::NOTIFY => handover.notify = Some(fd),
+                        _keepers_own => {}
+                    }
+                }
             }
             Some(FromKeeper::Entry(entry)) => handover.entries.push(entry),
             Some(FromKeeper::End) => return Ok(handover),

@@ -7,7 +7,7 @@ use super::owner::{Outlets, Owner};
 use super::run::{self, Inputs};
 use super::settings::Settings;
 use super::states::States;
-use super::{journal, logbook, orphans, server};
+use super::{journal, logbook, notify, orphans, server};
 use crate::keeper::{Link, Tag};
 use crate::logs::{Fanout, Pump};
 use crate::model::snapshot::{DaemonView, Snapshot};
@@ -76,6 +76,7 @@ async fn serve(home: &Home, link: Link, ready: &mut Option<File>) -> anyhow::Res
             socket
         }
     };
+    let notify = notify::socket(&mut handover, &link).context("make the socket for READY=1")?;
     // A Node that is just starting must not read half a preload.
     replace::file(&home.preload(), crate::node::PRELOAD.as_bytes(), Sync::Cache).context("write")?;
     replace::file(&home.daemon_pid(), std::process::id().to_string().as_bytes(), Sync::Cache)
@@ -84,6 +85,7 @@ async fn serve(home: &Home, link: Link, ready: &mut Option<File>) -> anyhow::Res
     let (node_events, from_node) = mpsc::channel(EVENTS);
     let (notices, from_pump) = mpsc::channel(EVENTS);
     let (letters, from_sessions) = mpsc::channel(LETTERS);
+    let (probed, from_probes) = mpsc::channel(EVENTS);
     let hub =
         Hub::start(Arc::new(Keeper(link.clone(), states)), node_events).context("start the Node thread")?;
     let pump = Pump::start(fanout.clone(), notices).context("start the log thread")?;
@@ -98,6 +100,7 @@ async fn serve(home: &Home, link: Link, ready: &mut Option<File>) -> anyhow::Res
         changes: changes.clone(),
         pump: pump.clone(),
         settings,
+        fanout: fanout.clone(),
     };
     let view = DaemonView {
         pid: std::process::id(),
@@ -107,8 +110,8 @@ async fn serve(home: &Home, link: Link, ready: &mut Option<File>) -> anyhow::Res
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let fleet = Fleet::new(crate::supervisor::Places { logs_dir: home.logs(), pids_dir: home.pids() });
-    let mut owner =
-        Owner::new(home.clone(), link.clone(), hub, pump, fleet, view, Outlets { snapshot, changes });
+    let outlets = Outlets { snapshot, changes, probed, notify };
+    let mut owner = Owner::new(home.clone(), link.clone(), hub, pump, fleet, view, outlets);
     owner.take_over(handover);
     link.ready().context("tell the keeper")?;
     tokio::spawn(logbook::reopen_at_signal(desk.clone()));
@@ -120,5 +123,5 @@ async fn serve(home: &Home, link: Link, ready: &mut Option<File>) -> anyhow::Res
         drop(writeln!(pipe, "ready"));
     }
     tracing::info!(pid = std::process::id(), home = %home.root().display(), "the daemon serves");
-    run::run(owner, Inputs { from_sessions, from_node, from_pump }, server).await
+    run::run(owner, Inputs { from_sessions, from_node, from_pump, from_probes }, server).await
 }

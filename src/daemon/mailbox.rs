@@ -1,7 +1,7 @@
 //! How sessions reach the owner and what the owner publishes: the only things the two share.
 
 use super::settings::Settings;
-use crate::logs::Pump;
+use crate::logs::{Fanout, Pump};
 use crate::model::Order;
 use crate::model::change::Change;
 use crate::model::order::{Outcome, Saved};
@@ -36,6 +36,7 @@ pub(super) struct Desk {
     pub(super) changes: broadcast::Sender<Change>,
     pub(super) pump: Pump,
     pub(super) settings: Arc<Settings>,
+    pub(super) fanout: Fanout,
 }
 
 impl Desk {

@@ -2,6 +2,8 @@
 
 use super::keep::complain;
 use super::mailbox::Letter;
+use super::notify::Notices;
+use super::probe::{Probed, Probes};
 use super::rebuild::{Late, Rebuild};
 use super::sockets::Sockets;
 use super::states::States;
@@ -21,10 +23,11 @@ use crate::sys::child::Member;
 use crate::sys::clock;
 use crate::sys::paths::Home;
 use crate::sys::proc::memory;
+use crate::sys::sdnotify::NotifySocket;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
-use tokio::sync::{broadcast, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 /// The record of entry 0 while the fleet is being shut down.
 pub(super) const ENDING: &[u8] = b"{\"ending\":true}";
@@ -48,6 +51,8 @@ pub(super) struct Owner {
     pub(super) timers: Timers,
     pub(super) trees: Trees,
     pub(super) sockets: Sockets,
+    pub(super) probes: Probes,
+    pub(super) notices: Notices,
     /// Processes that exist, by run.
     pub(super) processes: HashMap<Run, Process>,
     /// Whose pid file goes where, from the spawn on.
@@ -75,10 +80,12 @@ pub(super) struct Owner {
     pub(super) changes: broadcast::Sender<Change>,
 }
 
-/// What the owner publishes through.
+/// What the owner publishes through, and where others report to it.
 pub(super) struct Outlets {
     pub(super) snapshot: watch::Sender<Arc<Snapshot>>,
     pub(super) changes: broadcast::Sender<Change>,
+    pub(super) probed: mpsc::Sender<Probed>,
+    pub(super) notify: NotifySocket,
 }
 
 impl Owner {
@@ -101,6 +108,8 @@ impl Owner {
             timers: Timers::default(),
             trees: Trees::default(),
             sockets: Sockets::new(states.clone()),
+            probes: Probes::new(out.probed),
+            notices: Notices::new(out.notify),
             processes: HashMap::new(),
             pid_files: HashMap::new(),
             unsampled: HashSet::new(),
@@ -224,6 +233,7 @@ impl Owner {
                 | Effect::Signal { .. }
                 | Effect::SayShutdown { .. }
                 | Effect::Drain { .. }
+                | Effect::Probe { .. }
                 | Effect::CloseListeners { .. }
                 | Effect::Timer { .. }
                 | Effect::Publish(_)

@@ -2,8 +2,9 @@
 
 use super::mailbox::Letter;
 use super::owner::Owner;
+use super::probe::Probed;
 use super::upgrade;
-use crate::keeper::{FromKeeper, Link};
+use crate::keeper::FromKeeper;
 use crate::logs::{PumpNotice, Source};
 use crate::metrics::Sampler;
 use crate::model::change::{Change, What};
@@ -34,6 +35,7 @@ pub(super) struct Inputs {
     pub(super) from_sessions: mpsc::Receiver<Letter>,
     pub(super) from_node: mpsc::Receiver<NodeEvent>,
     pub(super) from_pump: mpsc::Receiver<PumpNotice>,
+    pub(super) from_probes: mpsc::Receiver<Probed>,
 }
 
 type Sampled = (Sampler, Vec<(Run, Usage)>, HostUsage);
@@ -44,7 +46,8 @@ pub(super) async fn run(
     mut inputs: Inputs,
     server: JoinHandle<io::Result<()>>,
 ) -> anyhow::Result<()> {
-    let mut keeper = watch_link(&owner.link)?;
+    let mut keeper = watch(&owner.link).context("watch the keeper")?;
+    let notices = watch(owner.notices.socket()).context("watch for READY=1")?;
     let mut second = tokio::time::interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut sampler = Some(Sampler::new());
@@ -59,16 +62,23 @@ pub(super) async fn run(
                 ready.context("wait for the keeper")?;
                 if !owner.hear_keeper(&keeper)? {
                     owner.keeper_gone();
-                    keeper = watch_link(&owner.link)?;
+                    keeper = watch(&owner.link).context("watch the keeper")?;
                 }
             }
             () = tokio::time::sleep_until(rebuild.unwrap_or(now)), if rebuild.is_some() => {
                 owner.rebuild_keeper();
-                keeper = watch_link(&owner.link)?;
+                keeper = watch(&owner.link).context("watch the keeper")?;
             }
             Some(letter) = inputs.from_sessions.recv() => owner.read(letter),
             Some(event) = inputs.from_node.recv() => owner.hear_node(event),
             Some(notice) = inputs.from_pump.recv() => owner.hear_pump(notice),
+            Some(Probed { run, health }) = inputs.from_probes.recv() => {
+                owner.happen(Event::Probed { run, health });
+            }
+            ready = notices.readable() => {
+                ready.context("wait for READY=1")?;
+                owner.hear_notices(&notices)?;
+            }
             () = tokio::time::sleep_until(owner.timers.next_at(now)) => owner.ring(),
             _ = look.tick(), if owner.trees.pending() || !owner.late.is_empty() => {
                 owner.look_at_trees();
@@ -94,11 +104,11 @@ pub(super) async fn run(
     farewell(owner, server).await
 }
 
-/// The link as something to wait for. The link itself reads: its messages carry descriptors.
-fn watch_link(link: &Link) -> anyhow::Result<UnixDatagram> {
-    let own = StdDatagram::from(link.as_fd().try_clone_to_owned().context("watch the keeper")?);
-    own.set_nonblocking(true).context("watch the keeper")?;
-    UnixDatagram::from_std(own).context("watch the keeper")
+/// A socket as something to wait for. Its owner reads: messages carry descriptors or credentials.
+fn watch(socket: &impl AsFd) -> io::Result<UnixDatagram> {
+    let own = StdDatagram::from(socket.as_fd().try_clone_to_owned()?);
+    own.set_nonblocking(true)?;
+    UnixDatagram::from_std(own)
 }
 
 /// Reading /proc for a thousand workers takes a while: not on the owner's thread.

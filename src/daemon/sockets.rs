@@ -6,6 +6,7 @@ use super::states::States;
 use crate::keeper::{Link, Tag};
 use crate::model::App;
 use crate::model::app::{SocketAddress, SocketSpec};
+use crate::sys::{holder, socket};
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::net::{TcpListener, UdpSocket};
@@ -15,6 +16,9 @@ use std::path::Path;
 
 /// Entries from here on are inherited sockets (below, Node's listeners).
 pub(super) const FIRST_ENTRY: u64 = 1 << 41;
+
+/// Connections that may wait for a worker.
+const BACKLOG: i32 = 4096;
 
 /// The sockets of all apps.
 #[derive(Debug)]
@@ -85,7 +89,7 @@ impl Sockets {
     }
 
     fn bind(&mut self, app: &App, spec: &SocketSpec, link: &Link) -> Result<usize, String> {
-        let fd = bind(&spec.address).map_err(|e| format!("listen on {}: {e}", shown(&spec.address)))?;
+        let fd = bind(&spec.address).map_err(|e| self.explain(app, &spec.address, &e))?;
         let entry = self.next.max(FIRST_ENTRY);
         self.next = entry + 1;
         let record = Record { app: app.name.clone(), spec: spec.clone() };
@@ -95,6 +99,33 @@ impl Sockets {
         self.states.listener(entry, link);
         self.held.push(Held { entry, record, fd });
         Ok(self.held.len() - 1)
+    }
+
+    /// Completes "failed to …"; names whoever has the port, where that can be found out.
+    fn explain(&self, app: &App, address: &SocketAddress, error: &io::Error) -> String {
+        let place = shown(address);
+        if error.kind() != io::ErrorKind::AddrInUse {
+            return format!("listen on `{place}`: {error}");
+        }
+        let ours = self.held.iter().find(|held| port(&held.record.spec.address) == port(address));
+        let by = match (address, ours) {
+            (SocketAddress::Unix { .. }, _) => None,
+            (_, Some(held)) if held.record.app == app.name => Some("this app itself".to_owned()),
+            (_, Some(held)) => Some(format!("app `{}`", held.record.app)),
+            (SocketAddress::Tcp { port, .. }, None) => holder::of_tcp(*port).map(|holder| holder.to_string()),
+            (SocketAddress::Udp { port, .. }, None) => holder::of_udp(*port).map(|holder| holder.to_string()),
+        };
+        let by = by.map(|holder| format!(", held by {holder}")).unwrap_or_default();
+        format!("listen on `{place}`: address already in use{by}")
+    }
+}
+
+/// Protocol and port; `None` for what has none.
+fn port(address: &SocketAddress) -> Option<(bool, u16)> {
+    match address {
+        SocketAddress::Tcp { port, .. } => Some((true, *port)),
+        SocketAddress::Udp { port, .. } => Some((false, *port)),
+        SocketAddress::Unix { .. } => None,
     }
 }
 
@@ -110,13 +141,20 @@ pub(super) fn shown(address: &SocketAddress) -> String {
 fn bind(address: &SocketAddress) -> io::Result<OwnedFd> {
     match address {
         SocketAddress::Tcp { host, port } => {
-            any_family(host, *port, |at| TcpListener::bind(at)).map(OwnedFd::from)
+            widened(any_family(host, *port, |at| TcpListener::bind(at)).map(OwnedFd::from)?)
         }
         SocketAddress::Udp { host, port } => {
             any_family(host, *port, |at| UdpSocket::bind(at)).map(OwnedFd::from)
         }
-        SocketAddress::Unix { path } => bind_unix(path).map(OwnedFd::from),
+        SocketAddress::Unix { path } => widened(bind_unix(path).map(OwnedFd::from)?),
     }
+}
+
+/// With a longer queue than the library's 128: connections wait in it while the app is replaced. The system has its
+/// own limit (`net.core.somaxconn`).
+fn widened(fd: OwnedFd) -> io::Result<OwnedFd> {
+    socket::listen(&fd, BACKLOG)?;
+    Ok(fd)
 }
 
 /// No host means all addresses of both families, or of IPv4 where there is no IPv6.

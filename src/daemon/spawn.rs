@@ -60,7 +60,7 @@ impl Owner {
             map.extend(all.filter_map(|(tag, fd)| Some((number_of(tag)?, fd))));
         }
         let argv = strings(argv(app, &self.home))?;
-        let envp = strings(environment(record, &made, &self.home))?;
+        let envp = strings(environment(record, &made, &self.home, self.notices.address()))?;
         let cwd = string(app.cwd.to_string_lossy().into_owned())?;
         let blob = serde_json::to_vec(record).map_err(|e| format!("write the record: {e}"))?;
         let creds =
@@ -184,7 +184,7 @@ fn argv(app: &App, home: &Home) -> Vec<String> {
     argv
 }
 
-fn environment(record: &Record, made: &Made, home: &Home) -> Vec<String> {
+fn environment(record: &Record, made: &Made, home: &Home, notify: &str) -> Vec<String> {
     let app = &record.app;
     let mut env = app.env.0.clone();
     let mut set = |name: &str, value: String| {
@@ -204,6 +204,9 @@ fn environment(record: &Record, made: &Made, home: &Home) -> Vec<String> {
         for (name, value) in node::env(record.run.entry, *number, app.mode == Mode::Cluster) {
             set(&name, value);
         }
+    }
+    if app.readiness.notify {
+        set("NOTIFY_SOCKET", notify.to_owned());
     }
     if made.sockets > 0 {
         set("LISTEN_FDS", made.sockets.to_string());

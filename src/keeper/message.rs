@@ -66,6 +66,8 @@ impl Tag {
     pub const CONTROL: u8 = 102;
     /// The keeper's lock (entry 0).
     pub const LOCK: u8 = 103;
+    /// The socket on which workers say `READY=1` (entry 0).
+    pub const NOTIFY: u8 = 104;
 
     /// A tag; only the low 24 bits of `index` count.
     pub const fn new(kind: u8, index: u32) -> Tag {

@@ -25,6 +25,8 @@ pub struct LogLines {
     pub bytes: Bytes,
     /// How many.
     pub lines: usize,
+    /// The entry of the process that wrote them, 0 if that is not known: a worker that is reloaded has two.
+    pub entry: u64,
     /// Rises over all workers: the order they were read in.
     sequence: u64,
 }
@@ -39,7 +41,12 @@ impl LogLines {
         bytes: Bytes,
     ) -> LogLines {
         let lines = lines::count(&bytes);
-        LogLines { worker, name, stream, at_ms, bytes, lines, sequence: 0 }
+        LogLines { worker, name, stream, at_ms, bytes, lines, entry: 0, sequence: 0 }
+    }
+
+    /// The same, written by this entry's process.
+    pub fn of(self, entry: u64) -> LogLines {
+        LogLines { entry, ..self }
     }
 
     /// The last lines of it, no more than there are, without copying them.
@@ -161,6 +168,14 @@ impl Fanout {
         hub.next_queue += 1;
         hub.queues.insert(id, queue);
         Subscription { hub: Arc::clone(&self.hub), id, filled }
+    }
+
+    /// The last lines that the process of one of its entries wrote to its stderr, oldest first.
+    pub fn last_words(&self, worker: WorkerId, entry: u64, wanted: usize) -> Vec<LogLines> {
+        let hub = self.lock();
+        let recent = hub.recent.get(&Some(worker));
+        let fits = |batch: &LogLines| batch.entry == entry && batch.stream == StreamKind::Err;
+        recent.map(|lines| lines.last(wanted, fits)).unwrap_or_default()
     }
 
     /// A worker is gone: its last lines with it.

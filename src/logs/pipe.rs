@@ -392,7 +392,8 @@ impl Stream {
 
     fn tell(&self, source: &Source, at_ms: i64, lines: Option<Bytes>, fanout: &Fanout) {
         if let Some(bytes) = lines {
-            fanout.publish(LogLines::new(Some(source.worker), source.name.clone(), self.kind, at_ms, bytes));
+            let lines = LogLines::new(Some(source.worker), source.name.clone(), self.kind, at_ms, bytes);
+            fanout.publish(lines.of(self.token >> 1));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What was asked for, fully resolved: no default, relative path or environment look-up is left.
 
-use super::policy::{Limits, Logs, Readiness, Restart, Scheduling, Stop};
+use super::policy::{Limits, Logs, Readiness, Reload, Restart, Scheduling, Stop};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::fmt;
@@ -37,6 +37,9 @@ pub struct App {
     pub stop: Stop,
     /// When it is ready.
     pub readiness: Readiness,
+    /// How its instances are replaced.
+    #[serde(default)]
+    pub reload: Reload,
     /// Limits.
     pub limits: Limits,
     /// Output.

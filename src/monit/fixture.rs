@@ -133,6 +133,7 @@ fn app(name: &str) -> App {
         restart: Default::default(),
         stop: Default::default(),
         readiness: Default::default(),
+        reload: Default::default(),
         limits: Default::default(),
         logs: Default::default(),
         scheduling: Default::default(),

@@ -58,6 +58,12 @@ pub(super) struct Entry {
     pub(super) online: bool,
     /// It said `ready`.
     pub(super) said_ready: bool,
+    /// It said `READY=1`.
+    pub(super) notified: bool,
+    /// How its health was when last asked; `None`: not asked yet.
+    pub(super) health: Option<Result<(), String>>,
+    /// Its Node channel is closed: it hears no message any more.
+    pub(super) disconnected: bool,
     /// Last sample.
     pub(super) usage: Usage,
     /// Last report of Node.
@@ -76,6 +82,9 @@ impl Entry {
             pid: None,
             online: false,
             said_ready: false,
+            notified: false,
+            health: None,
+            disconnected: false,
             usage: Usage::default(),
             node: None,
             axm: None,
@@ -136,15 +145,36 @@ impl Entry {
     /// What the reports so far amount to.
     pub(super) fn readiness(&self) -> Option<Cue> {
         let app = &self.record.app;
-        if self.said_ready {
-            Some(Cue::Serve)
-        } else if app.readiness.wait_ready {
-            None
-        } else if !self.record.listening.is_empty() || (self.online && !app.sockets.is_empty()) {
+        // Whoever inherits its sockets serves from the start, but a process that is to replace another one
+        // must have shown that it stays.
+        let inherits = self.online && !app.sockets.is_empty() && self.record.role != Role::Replacement;
+        if app.readiness.is_declared() {
+            self.lacks().is_empty().then_some(Cue::Serve)
+        } else if self.said_ready || !self.record.listening.is_empty() || inherits {
             Some(Cue::Serve)
         } else {
             self.online.then_some(Cue::Up)
         }
+    }
+
+    /// What was declared to make it ready and has not come yet, for people.
+    pub(super) fn lacks(&self) -> Vec<String> {
+        let declared = &self.record.app.readiness;
+        let mut lacks = Vec::new();
+        if declared.wait_ready && !self.said_ready {
+            lacks.push("it has not said `ready`".to_owned());
+        }
+        if declared.notify && !self.notified {
+            lacks.push("it has not sent READY=1".to_owned());
+        }
+        if declared.health.is_some() {
+            match &self.health {
+                Some(Ok(())) => {}
+                Some(Err(what)) => lacks.push(what.clone()),
+                None => lacks.push("its health is not known".to_owned()),
+            }
+        }
+        lacks
     }
 
     /// Moves as the reports so far allow.
@@ -164,8 +194,12 @@ impl Entry {
         self.is_occupied() && self.ending != Ending::Stuck
     }
 
-    /// Node's cluster protocol is spoken with it, so it can be drained.
+    /// It can be told to finish what it has: by Node's cluster protocol, or by the preload if it inherits
+    /// its sockets.
     pub(super) fn can_drain(&self) -> bool {
-        self.record.app.mode == Mode::Cluster && self.online && self.phase == Phase::Alive
+        let app = &self.record.app;
+        let listens =
+            app.mode == Mode::Cluster || (app.program.is_node() && app.preload && !app.sockets.is_empty());
+        listens && self.online && self.phase == Phase::Alive
     }
 }

@@ -84,6 +84,18 @@ pub enum Event {
         /// Which.
         run: Run,
     },
+    /// It said `READY=1` on the socket of sd_notify(3).
+    Notified {
+        /// Which.
+        run: Run,
+    },
+    /// It was asked for its health.
+    Probed {
+        /// Which.
+        run: Run,
+        /// What was wrong, as a sentence about it.
+        health: Result<(), String>,
+    },
     /// Its Node channel is closed.
     Disconnected {
         /// Which.

@@ -28,6 +28,8 @@ pub struct Fleet {
     pub(super) owners: HashMap<u64, WorkerId>,
     /// Workers whose reload waits for its turn.
     pub(super) rolling: BTreeSet<WorkerId>,
+    /// Workers whose reload was abandoned in this turn, and their apps.
+    pub(super) failed_reloads: Vec<(WorkerId, String)>,
     /// Orders that are not answered yet, in the order they came.
     pub(super) pending: Vec<Pending>,
     /// The next worker's id.
@@ -50,6 +52,7 @@ impl Fleet {
             workers: BTreeMap::new(),
             owners: HashMap::new(),
             rolling: BTreeSet::new(),
+            failed_reloads: Vec::new(),
             pending: Vec::new(),
             next_id: 0,
             next_entry: 1,
@@ -111,6 +114,12 @@ impl Fleet {
                 self.at(run, turn, |w, turn| w.listening(run, address, turn));
             }
             Event::SaidReady { run } => self.at(run, turn, |w, turn| w.said_ready(run, turn)),
+            Event::Notified { run } => {
+                self.at(run, turn, |w, turn| w.reported(run, |entry| entry.notified = true, turn));
+            }
+            Event::Probed { run, health } => {
+                self.at(run, turn, |w, turn| w.reported(run, |entry| entry.health = Some(health), turn));
+            }
             Event::Disconnected { run } => self.at(run, turn, |w, turn| w.disconnected(run, turn)),
             Event::Exited { run, exit, survivors } => {
                 let at = turn.now;
@@ -157,14 +166,14 @@ impl Fleet {
                     worker.restart(worker.updated(&update), Reason::RestartRequested, turn)
                 }))
             }
-            Order::Reload { select, update } => {
+            Order::Reload { select, update, rolling } => {
                 let ids = self.select(&select)?;
                 let busy = |id: &&WorkerId| self.workers.get(id).is_some_and(Worker::is_reloading);
                 if let Some(id) = ids.iter().find(busy) {
                     return Err(Refusal::ReloadInProgress { id: *id });
                 }
                 Ok(self.tell_all(ids, turn, |worker, turn| {
-                    worker.reload(worker.updated(&update), Reason::ReloadRequested, turn)
+                    worker.reload(worker.updated(&update), Reason::ReloadRequested, rolling, turn)
                 }))
             }
             Order::Delete { select } => {
@@ -233,6 +242,9 @@ impl Fleet {
         let result = change(worker, turn);
         if worker.queued.is_some() {
             self.rolling.insert(id);
+        }
+        if std::mem::take(&mut worker.failed_reload) {
+            self.failed_reloads.push((id, worker.name().to_owned()));
         }
         let rests = was_live && !worker.is_live();
         let over = worker.is_over();

@@ -9,9 +9,10 @@ use super::turn::Turn;
 use super::worker::{Cue, Worker};
 use crate::model::app::Mode;
 use crate::model::change::What;
-use crate::model::order::Deed;
+use crate::model::order::{Deed, Rolling};
 use crate::model::usage::Usage;
 use crate::model::{Desired, Exit, Reason, Run, Stamp, State};
+use std::sync::Arc;
 use std::time::Duration;
 
 impl Worker {
@@ -36,6 +37,9 @@ impl Worker {
             return;
         }
         entry.online |= entry.record.app.mode == Mode::Fork;
+        if entry.record.app.readiness.health.is_some() {
+            turn.push(Effect::Probe { run, app: Arc::clone(&entry.record.app) });
+        }
         entry.advance(clock, turn);
         if entry.record.role == Role::Current && entry.record.state == State::Starting {
             turn.timer(&entry.record, TimerKind::Ready, timeout);
@@ -111,6 +115,7 @@ impl Worker {
     /// Its channel is closed: a drained process has nothing left to do.
     pub(super) fn disconnected(&mut self, run: Run, turn: &mut Turn<'_>) {
         let Some((entry, clock)) = self.entry_mut(run) else { return };
+        entry.disconnected = true;
         if entry.ending == Ending::Draining {
             entry.press(None, clock, turn);
         }
@@ -118,6 +123,7 @@ impl Worker {
 
     /// The process ended at `at`.
     pub(super) fn exited(&mut self, run: Run, exit: Exit, survivors: bool, at: Stamp, turn: &mut Turn<'_>) {
+        let regardless = self.rolling.force;
         let Some((entry, _)) = self.entry_mut(run) else { return };
         if !matches!(entry.phase, Phase::Spawning | Phase::Alive) {
             return;
@@ -135,6 +141,7 @@ impl Worker {
         match entry.record.role {
             Role::Current if wanted => self.gone(turn),
             Role::Current => self.died(exit, at, turn),
+            Role::Replacement if regardless => self.succeed_dead(exit, at, turn),
             Role::Replacement => {
                 entry.phase = Phase::Vacant;
                 self.abandon(format!("the new process ended: {exit}"), turn);
@@ -169,7 +176,7 @@ impl Worker {
         let settled = self.is_online() && !self.is_reloading() && uptime >= record.app.restart.min_uptime;
         if record.run == run && settled && usage.memory > limit {
             let reason = Reason::MemoryLimit { used: usage.memory.get(), limit: limit.get() };
-            self.reload(None, reason, turn);
+            self.reload(None, reason, Rolling::default(), turn);
         }
     }
 
@@ -209,7 +216,7 @@ impl Worker {
     }
 
     /// The current process ended at `at` and nobody had asked it to.
-    fn died(&mut self, exit: Exit, at: Stamp, turn: &mut Turn<'_>) {
+    pub(super) fn died(&mut self, exit: Exit, at: Stamp, turn: &mut Turn<'_>) {
         self.current.clear();
         if self.replacement.is_some() {
             self.take_over(turn);

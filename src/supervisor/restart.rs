@@ -89,8 +89,9 @@ impl Worker {
         let was = std::mem::replace(&mut record.desired, Desired::Up);
         record.leaving = false;
         match record.state {
+            // What it has accepted it finishes; new connections wait for its successor, or go to others.
             State::Starting | State::Running | State::Ready => {
-                self.end_current(reason, Entry::press, turn);
+                self.end_current(reason, Entry::retire, turn);
                 Deed::Restarted
             }
             State::Failed if self.current.phase != Phase::Vacant => {

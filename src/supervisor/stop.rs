@@ -40,7 +40,7 @@ impl Entry {
     }
 
     /// Begins its end gently, where that is possible.
-    fn retire(&mut self, reason: Option<Reason>, clock: &mut Epoch, turn: &mut Turn<'_>) {
+    pub(super) fn retire(&mut self, reason: Option<Reason>, clock: &mut Epoch, turn: &mut Turn<'_>) {
         if self.can_drain() && self.ending == Ending::No {
             self.step(Ending::Draining, reason, clock, turn);
         } else {
@@ -57,7 +57,9 @@ impl Entry {
                 let grace = app.stop.kill_timeout;
                 (Some(Effect::Drain { run, grace }), Some(grace))
             }
-            Ending::Asked if app.stop.shutdown_with_message && app.program.is_node() => {
+            Ending::Asked
+                if app.stop.shutdown_with_message && app.program.is_node() && !self.disconnected =>
+            {
                 (Some(Effect::SayShutdown { run }), Some(app.stop.kill_timeout))
             }
             Ending::Asked => {

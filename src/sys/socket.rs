@@ -8,7 +8,7 @@ use rustix::net::{
     getsockname, ipproto, socket_with, socketpair, sockopt,
 };
 use std::fs::{OpenOptions, Permissions};
-use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
@@ -86,6 +86,23 @@ pub fn stop_listening(socket: impl AsFd) {
     match rustix::net::shutdown(socket, rustix::net::Shutdown::Both) {
         // ENOTCONN: nobody listened.
         Ok(()) | Err(_) => {}
+    }
+}
+
+/// Two ends of one TCP connection over the loopback, non-blocking: as if somebody had connected.
+pub fn tcp_pair() -> std::io::Result<(TcpStream, OwnedFd)> {
+    let between = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let ours = TcpStream::connect(between.local_addr()?)?;
+    let own = ours.local_addr()?;
+    between.set_nonblocking(true)?;
+    loop {
+        // Somebody else may have connected first.
+        let (theirs, from) = between.accept()?;
+        if from == own {
+            ours.set_nonblocking(true)?;
+            theirs.set_nonblocking(true)?;
+            return Ok((ours, theirs.into()));
+        }
     }
 }
 

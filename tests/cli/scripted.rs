@@ -159,6 +159,8 @@ impl Session {
                     deed: Deed::Launched,
                     state: State::Running,
                     reason: Reason::Started,
+                    abandoned: None,
+                    last_words: Vec::new(),
                 };
                 touched.extend((0..app.instances).map(new));
             } else if if_present == IfPresent::Refuse {
@@ -173,7 +175,15 @@ impl Session {
 
     fn touched(&self, id: WorkerId, deed: Deed) -> Touched {
         let name = self.workers[id.0 as usize].app.name.clone();
-        Touched { id, name, deed, state: State::Running, reason: Reason::Started }
+        Touched {
+            id,
+            name,
+            deed,
+            state: State::Running,
+            reason: Reason::Started,
+            abandoned: None,
+            last_words: Vec::new(),
+        }
     }
 
     /// Two lines of history; then, if followed, lines for ever.

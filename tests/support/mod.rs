@@ -1,5 +1,8 @@
 //! What real-process tests need: a home of their own, the binary, named waits, an HTTP client, numbers.
 
+pub mod installed;
+pub mod load;
+
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -162,11 +165,15 @@ pub fn wait_for<T>(what: &str, mut check: impl FnMut() -> Result<T, String>) -> 
     }
 }
 
-/// The pause between two looks of [`wait_for`]: a poll(2) on nothing.
+/// The pause between two looks of [`wait_for`].
 pub fn pause() {
+    pause_for(Duration::from_millis(15));
+}
+
+/// A poll(2) on nothing: for pacing, never for waiting that something has happened.
+pub fn pause_for(time: Duration) {
     let nothing: &mut [rustix::event::PollFd<'_>] = &mut [];
-    let _elapsed =
-        rustix::event::poll(nothing, Some(&rustix::time::Timespec { tv_sec: 0, tv_nsec: 15_000_000 }));
+    let _elapsed = rustix::event::poll(nothing, Some(&rustix::time::Timespec::try_from(time).unwrap()));
 }
 
 pub fn is_alive(pid: i32) -> bool {

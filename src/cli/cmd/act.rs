@@ -3,14 +3,15 @@
 use super::alter;
 use super::ask::{self, Fleet};
 use super::context::Context;
+use super::progress;
 use super::target::{self, Meant};
 use crate::cli::error::CliError;
 use crate::cli::out::message::{self, Action};
 use crate::client::Client;
 use crate::model::app::App;
-use crate::model::order::{Deed, IfPresent, Order, Touched, Update};
-use crate::model::{Selector, State, WorkerId, app::Env};
-use std::collections::BTreeMap;
+use crate::model::order::{Deed, IfPresent, Order, Rolling, Touched, Update};
+use crate::model::{Reason, Selector, State, WorkerId, app::Env};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Does `action` to each word in turn; the first that fails ends it. The table comes last.
 pub fn each(cx: &Context, words: &[String], args: &[String], action: Action) -> Result<(), CliError> {
@@ -18,7 +19,7 @@ pub fn each(cx: &Context, words: &[String], args: &[String], action: Action) -> 
     for word in words {
         match action {
             Action::Restart => again(cx, &mut client, word, args, (action, IfPresent::Restart))?,
-            Action::Reload => again(cx, &mut client, word, args, (action, IfPresent::Reload))?,
+            Action::Reload => again(cx, &mut client, word, args, (action, reloads(cx)))?,
             Action::Stop | Action::Delete => match target::meant_names(cx, word)? {
                 Meant::Workers(select) => selected(cx, &mut client, &select, args, action)?,
                 Meant::Apps(names) => named(cx, &mut client, &names, action)?,
@@ -53,7 +54,7 @@ pub fn selected(
     let ids = fleet.resolve(select)?;
     let if_present = match action {
         Action::Restart => Some(IfPresent::Restart),
-        Action::Reload => Some(IfPresent::Reload),
+        Action::Reload => Some(reloads(cx)),
         Action::Stop | Action::Delete => None,
     };
     let order = match if_present {
@@ -66,7 +67,19 @@ pub fn selected(
         cx.ui.say("Use --update-env to update environment variables")?;
     }
     cx.note(message::applying(action, &select.text, &ids))?;
-    report(cx, &ask::order(client, order)?)
+    match action {
+        Action::Reload => progress::reload(cx, order),
+        Action::Stop | Action::Restart | Action::Delete => report(cx, &ask::order(client, order)?),
+    }
+}
+
+/// What a reload does with apps that are there: `--force` goes on regardless.
+fn reloads(cx: &Context) -> IfPresent {
+    if cx.flags.force { IfPresent::ReloadAnyway } else { IfPresent::Reload }
+}
+
+fn rolling(cx: &Context) -> Rolling {
+    Rolling { width: cx.app.parallel, force: cx.flags.force }
 }
 
 fn order_of(cx: &Context, select: Selector, action: Action) -> Order {
@@ -74,7 +87,7 @@ fn order_of(cx: &Context, select: Selector, action: Action) -> Order {
     match action {
         Action::Stop => Order::Stop { select },
         Action::Restart => Order::Restart { select, update },
-        Action::Reload => Order::Reload { select, update },
+        Action::Reload => Order::Reload { select, update, rolling: rolling(cx) },
         Action::Delete => Order::Delete { select },
     }
 }
@@ -102,13 +115,17 @@ pub fn start_apps(
     }
     let fleet = ask::list(client, false)?;
     announce(cx, &fleet, &apps, if_present)?;
-    report(cx, &ask::order(client, Order::Start { apps, if_present })?)
+    let order = Order::Start { apps, if_present };
+    match if_present {
+        IfPresent::Reload | IfPresent::ReloadAnyway => progress::reload(cx, order),
+        IfPresent::Refuse | IfPresent::Restart | IfPresent::Add => report(cx, &ask::order(client, order)?),
+    }
 }
 
 fn announce(cx: &Context, fleet: &Fleet, apps: &[App], if_present: IfPresent) -> Result<(), CliError> {
     let action = match if_present {
         IfPresent::Restart => Action::Restart,
-        IfPresent::Reload => Action::Reload,
+        IfPresent::Reload | IfPresent::ReloadAnyway => Action::Reload,
         IfPresent::Refuse | IfPresent::Add => return Ok(()),
     };
     let mut absent: Vec<&str> = Vec::new();
@@ -130,11 +147,17 @@ fn announce(cx: &Context, fleet: &Fleet, apps: &[App], if_present: IfPresent) ->
 /// PM2; but a reload whose replacement did not become ready is one: the old process still runs, and whoever
 /// deploys must know.
 pub fn report(cx: &Context, touched: &[Touched]) -> Result<(), CliError> {
+    report_all_but(cx, touched, &BTreeSet::new())
+}
+
+/// As [`report`], but of those that were `said` to be done no more is said.
+pub fn report_all_but(cx: &Context, touched: &[Touched], said: &BTreeSet<WorkerId>) -> Result<(), CliError> {
     let mut launched: BTreeMap<&str, usize> = BTreeMap::new();
     for one in touched {
+        let unfinished = matches!(one.deed, Deed::ReloadAbandoned | Deed::Untouched);
         if one.deed == Deed::Launched {
             *launched.entry(&one.name).or_default() += 1;
-        } else {
+        } else if unfinished || !said.contains(&one.id) {
             cx.note(message::done(&one.name, one.id, one.deed))?;
         }
     }
@@ -150,8 +173,17 @@ pub fn report(cx: &Context, touched: &[Touched]) -> Result<(), CliError> {
     }
 }
 
-/// Names the touched workers that are not well.
+/// Names the touched workers that are not well. One that cannot even be made is a failure.
 pub fn warn_of_failed(cx: &Context, touched: &[Touched]) -> Result<(), CliError> {
-    let mut failed = touched.iter().filter(|one| one.state == State::Failed);
-    failed.try_for_each(|one| cx.warn(format!("[{}]({}) is not running: {}", one.name, one.id, one.reason)))
+    let mut impossible = None;
+    for one in touched.iter().filter(|one| one.state == State::Failed) {
+        cx.warn(format!("[{}]({}) is not running: {}", one.name, one.id, one.reason))?;
+        if matches!(one.reason, Reason::SpawnFailed { .. }) {
+            impossible = impossible.or(Some(one));
+        }
+    }
+    match impossible {
+        Some(one) => Err(CliError::Said(format!("[{}]({}) {}", one.name, one.id, one.reason))),
+        None => Ok(()),
+    }
 }

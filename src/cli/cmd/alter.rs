@@ -29,6 +29,7 @@ pub fn is_wanted(cx: &Context, args: &[String]) -> bool {
         &o.exp_backoff_restart_delay,
         &o.kill_timeout,
         &o.listen_timeout,
+        &o.health,
         &o.stop_signal,
     ];
     let flags = [
@@ -37,6 +38,7 @@ pub fn is_wanted(cx: &Context, args: &[String]) -> bool {
         o.disable_logs,
         o.no_autorestart,
         o.wait_ready,
+        o.notify,
         o.no_treekill,
         o.shutdown_with_message,
     ];
@@ -100,6 +102,8 @@ fn put_in(cx: &Context, app: &mut App, args: &[String]) -> Result<(), CliError> 
     put(given.no_treekill, &mut |app| app.stop.treekill = false);
     put(given.shutdown_with_message, &mut |app| app.stop.shutdown_with_message = true);
     put(given.wait_ready, &mut |app| app.readiness.wait_ready = true);
+    put(given.notify, &mut |app| app.readiness.notify = true);
+    put(given.health.is_some(), &mut |app| app.readiness.health.clone_from(&new.readiness.health));
     put(given.listen_timeout.is_some(), &mut |app| {
         app.readiness.listen_timeout = new.readiness.listen_timeout
     });

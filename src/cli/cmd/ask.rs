@@ -140,7 +140,8 @@ pub fn ping(client: &mut Client) -> Result<(), CliError> {
     }
 }
 
-fn done(reply: Reply) -> Result<Vec<Touched>, CliError> {
+/// The answer to an order.
+pub fn done(reply: Reply) -> Result<Vec<Touched>, CliError> {
     match reply {
         Reply::Done { touched } => Ok(touched),
         other => Err(unfit(other)),

@@ -24,6 +24,7 @@ pub mod multiset;
 pub mod pid;
 pub mod ping;
 pub mod prettylist;
+mod progress;
 pub mod reload;
 pub mod reload_logs;
 pub mod reset;

@@ -40,6 +40,7 @@ pub(crate) fn app(name: &str) -> App {
         restart: policy::Restart::default(),
         stop: policy::Stop::default(),
         readiness: policy::Readiness::default(),
+        reload: policy::Reload::default(),
         limits: policy::Limits::default(),
         logs: policy::Logs::default(),
         scheduling: policy::Scheduling::default(),
