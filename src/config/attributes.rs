@@ -38,6 +38,8 @@ pub enum Expects {
     Signal,
     /// See `sockets`.
     Sockets,
+    /// true, false, or words of `model::rotation`.
+    Rotation,
     /// Kept as it is.
     Anything,
 }
@@ -49,7 +51,7 @@ pub enum Fate {
     Used,
     /// Nothing acts on it, and nothing needs to: it goes to `App::extra`.
     Kept,
-    /// It should do something and does not yet: to `App::extra`, with a warning.
+    /// It should do something and does not yet: ignored, with a warning. No output may claim that it is on.
     Later,
 }
 
@@ -145,6 +147,7 @@ pub const ATTRIBUTES: &[Attribute] = &[
     row("scheduling", &["cluster"], Scheduling, Used),
     row("stop_signal", &["kill_signal"], Signal, Used),
     row("preload", &[], Flag, Used),
+    row("rotate", &["log_rotate"], Rotation, Used),
 ];
 
 /// The attribute that `key` means, by its name, an alias, or either in camelCase.

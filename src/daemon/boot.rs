@@ -5,8 +5,9 @@ use super::keep::Keeper;
 use super::mailbox::{CHANGES, Desk, LETTERS};
 use super::owner::{Outlets, Owner};
 use super::run::{self, Inputs};
+use super::settings::Settings;
 use super::states::States;
-use super::{journal, orphans, server};
+use super::{journal, logbook, orphans, server};
 use crate::keeper::{Link, Tag};
 use crate::logs::{Fanout, Pump};
 use crate::model::snapshot::{DaemonView, Snapshot};
@@ -15,6 +16,7 @@ use crate::supervisor::Fleet;
 use crate::sys::clock;
 use crate::sys::fd::inherit;
 use crate::sys::paths::Home;
+use crate::sys::replace::{self, Sync};
 use anyhow::Context;
 use std::fs::File;
 use std::io::Write;
@@ -74,12 +76,10 @@ async fn serve(home: &Home, link: Link, ready: &mut Option<File>) -> anyhow::Res
             socket
         }
     };
-    std::fs::write(home.preload(), crate::node::PRELOAD)
-        .with_context(|| format!("write `{}`", home.preload().display()))?;
-    let draft = home.daemon_pid().with_extension("new");
-    std::fs::write(&draft, std::process::id().to_string())
-        .and_then(|()| std::fs::rename(draft, home.daemon_pid()))
-        .with_context(|| format!("write `{}`", home.daemon_pid().display()))?;
+    // A Node that is just starting must not read half a preload.
+    replace::file(&home.preload(), crate::node::PRELOAD.as_bytes(), Sync::Cache).context("write")?;
+    replace::file(&home.daemon_pid(), std::process::id().to_string().as_bytes(), Sync::Cache)
+        .context("write")?;
 
     let (node_events, from_node) = mpsc::channel(EVENTS);
     let (notices, from_pump) = mpsc::channel(EVENTS);
@@ -89,8 +89,16 @@ async fn serve(home: &Home, link: Link, ready: &mut Option<File>) -> anyhow::Res
     let pump = Pump::start(fanout.clone(), notices).context("start the log thread")?;
     let (snapshot, seen) = watch::channel(Arc::new(Snapshot::default()));
     let (changes, _nobody_yet) = broadcast::channel(CHANGES);
-    let desk =
-        Desk { home: home.clone(), letters, snapshot: seen, changes: changes.clone(), pump: pump.clone() };
+    // Before anything is attached, so that nothing is written unbounded.
+    let settings = Arc::new(Settings::start(home.clone(), pump.clone()));
+    let desk = Desk {
+        home: home.clone(),
+        letters,
+        snapshot: seen,
+        changes: changes.clone(),
+        pump: pump.clone(),
+        settings,
+    };
     let view = DaemonView {
         pid: std::process::id(),
         keeper_pid: handover.keeper_pid,
@@ -102,6 +110,8 @@ async fn serve(home: &Home, link: Link, ready: &mut Option<File>) -> anyhow::Res
     let mut owner =
         Owner::new(home.clone(), link.clone(), hub, pump, fleet, view, Outlets { snapshot, changes });
     owner.take_over(handover);
+    link.ready().context("tell the keeper")?;
+    tokio::spawn(logbook::reopen_at_signal(desk.clone()));
     // Should the keeper be gone by now, the loop notices and another one is told.
     drop(link.ready());
     let server = tokio::spawn(server::serve(control, desk));

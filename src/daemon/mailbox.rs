@@ -1,5 +1,6 @@
 //! How sessions reach the owner and what the owner publishes: the only things the two share.
 
+use super::settings::Settings;
 use crate::logs::Pump;
 use crate::model::Order;
 use crate::model::change::Change;
@@ -34,6 +35,7 @@ pub(super) struct Desk {
     pub(super) snapshot: watch::Receiver<Arc<Snapshot>>,
     pub(super) changes: broadcast::Sender<Change>,
     pub(super) pump: Pump,
+    pub(super) settings: Arc<Settings>,
 }
 
 impl Desk {

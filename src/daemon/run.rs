@@ -4,16 +4,19 @@ use super::mailbox::Letter;
 use super::owner::Owner;
 use super::upgrade;
 use crate::keeper::{FromKeeper, Link};
-use crate::logs::PumpNotice;
+use crate::logs::{PumpNotice, Source};
 use crate::metrics::Sampler;
+use crate::model::change::{Change, What};
 use crate::model::usage::{HostUsage, Usage};
 use crate::model::{Exit, Run};
 use crate::node::NodeEvent;
 use crate::supervisor::Event;
+use crate::sys::clock;
 use anyhow::Context;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram as StdDatagram;
+use std::path::Path;
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::net::UnixDatagram;
@@ -80,6 +83,7 @@ pub(super) async fn run(
             Some((back, usages, host)) = sampled.recv() => {
                 sampler = Some(back);
                 owner.host = host;
+                owner.unsampled.retain(|run| !usages.iter().any(|(sampled, _)| sampled == run));
                 owner.happen(Event::Sampled { usages });
             }
         }
@@ -189,6 +193,7 @@ impl Owner {
                     complain("forget a worker", self.link.forget(entry));
                 }
             }
+            PumpNotice::Rotated { source, path, kept, bytes } => self.rotated(&source, &path, &kept, bytes),
             PumpNotice::Recovered { entry, stream, failures } => {
                 tracing::info!(entry, ?stream, failures, "writes the log again");
             }
@@ -196,6 +201,16 @@ impl Owner {
                 tracing::error!(entry, ?stream, what, "failed to write a log");
             }
         }
+    }
+
+    /// A line in the log, and for those who watch.
+    fn rotated(&self, source: &Source, path: &Path, kept: &Path, bytes: u64) {
+        let (path, kept) = (path.display(), kept.display());
+        tracing::info!(app = %source.name, id = source.worker.0, %path, %kept, bytes, "rotated a log");
+        let what = What::Note { text: format!("log rotated at {bytes} bytes: {kept}") };
+        let name = source.name.to_string();
+        // Nobody may be watching.
+        drop(self.changes.send(Change { at: clock::now(), worker: source.worker, name, what }));
     }
 
     fn ring(&mut self) {

@@ -171,6 +171,7 @@ pub(super) fn sink(record: &Record, home: &Home) -> SinkSpec {
         date_format: logs.date_format.clone(),
         json: logs.json,
         disabled: logs.disabled,
+        rotate: logs.rotate.clone(),
     }
 }
 

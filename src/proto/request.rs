@@ -41,6 +41,25 @@ pub enum Request {
     Watch,
     /// Read logs: history, then (if `follow`) live, as log batches.
     Logs(LogsRequest),
+    /// What `set` has set → [`super::Reply::Settings`].
+    Settings,
+    /// Set keys (`module:key`), remove others (`all`: every one), all or nothing → [`super::Reply::Settings`], when it
+    /// is in force.
+    Configure {
+        /// Key and value.
+        #[serde(default)]
+        set: Vec<(String, String)>,
+        /// Keys.
+        #[serde(default)]
+        unset: Vec<String>,
+    },
+    /// Open all log files anew → [`super::Reply::Done`], when nothing is written to the old ones any more.
+    ReopenLogs,
+    /// How large logs are → [`super::Reply::LogSizes`].
+    LogSizes {
+        /// Whose.
+        select: Selector,
+    },
     /// Something of a later version.
     #[serde(other)]
     Unknown,

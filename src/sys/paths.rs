@@ -82,6 +82,11 @@ impl Home {
         self.root.join("dump.json")
     }
 
+    /// What `set` writes, under PM2's name for it.
+    pub fn settings(&self) -> PathBuf {
+        self.root.join("module_conf.json")
+    }
+
     /// The Node preload, written by the daemon at start.
     pub fn preload(&self) -> PathBuf {
         self.root.join("pmon-preload.js")

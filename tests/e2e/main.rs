@@ -14,5 +14,7 @@ mod errors;
 mod everyday;
 mod logs;
 mod rebuild;
+mod rotate;
+mod surprises;
 mod survive;
 mod trees;
