@@ -18,7 +18,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 
 /// Our own descriptors are above this, out of the way of the numbers that children get theirs at.
-const OWN_FDS: RawFd = 64;
+pub(super) const OWN_FDS: RawFd = 64;
 
 /// A keeper that has just ended its work frees the lock within this time (milliseconds).
 const HANDOVER: u64 = 3000;

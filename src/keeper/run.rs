@@ -7,13 +7,14 @@
 
 use super::daemon::{Daemon, Start};
 use super::datagram::{self, BUFFER, Received};
+use super::enter::OWN_FDS;
 use super::image::Image;
 use super::message::{Message, Tag, ToDaemon, ToKeeper};
 use super::table::Table;
 use super::upgrade;
 use crate::sys::signal::ChildEnds;
 use crate::sys::spawn::{Baseline, Spawned};
-use crate::sys::{child, clock};
+use crate::sys::{child, clock, fd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -242,11 +243,11 @@ impl<S: Start> Keeper<S> {
                 }
             }
             Ok(Some(ToKeeper::UpgradeDaemon { path })) => {
-                if let Some(program) = fds.pop().or_else(|| open(&path).ok()) {
+                if let Ok(program) = open(fds.pop(), &path) {
                     self.daemon.upgrade(program);
                 }
             }
-            Ok(Some(ToKeeper::UpgradeKeeper { path })) => match fds.pop().map_or_else(|| open(&path), Ok) {
+            Ok(Some(ToKeeper::UpgradeKeeper { path })) => match open(fds.pop(), &path) {
                 Ok(program) => self.upgrade = Some(program),
                 Err(error) => self.upgraded = Some(format!("open the program: {error}")),
             },
@@ -306,6 +307,9 @@ impl<S: Start> Keeper<S> {
     }
 }
 
-fn open(path: &[u8]) -> io::Result<OwnedFd> {
-    Ok(rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
+/// A program to run by its descriptor, the one that came or else one of this path; under a number that is none of those
+/// which the new process gets its own descriptors at.
+fn open(passed: Option<OwnedFd>, path: &[u8]) -> io::Result<OwnedFd> {
+    let open = || rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+    fd::raise(passed.map_or_else(open, Ok)?, OWN_FDS)
 }

@@ -390,6 +390,9 @@ fn keeper_and_daemon_become_another_program_under_load_and_workers_do_not_notice
     // And it may still die.
     kill(keeper, "KILL");
     next_keeper(&home, keeper);
+    let keeper = keeper_pid(&home);
+    home.ok(&["update"]);
+    assert_eq!(program_of(keeper), program_of(home.daemon_pid()));
     home.ok(&["restart", "all"]);
 }
 
