@@ -294,6 +294,9 @@ pub enum Verb {
     SendSignal(cmd::signal::Args),
     /// See whether the daemon answers
     Ping(cmd::ping::Args),
+    /// Switch daemon and keeper to this version; the workers go on
+    #[command(visible_alias = "upgrade", alias = "updatePM2")]
+    Update(cmd::update::Args),
     /// Stop everything, then the daemon
     Kill(cmd::kill::Args),
     /// Print the completions of a shell

@@ -26,6 +26,7 @@ pub(super) async fn to(request: Request, desk: &Desk) -> Reply {
         Request::Configure { set, unset } => configure(set, unset, desk).await,
         Request::ReopenLogs => logbook::reopen(desk).await,
         Request::LogSizes { select } => logbook::sizes(&select, desk).await,
+        Request::Upgrade { program } => upgrade(program, desk).await,
         Request::Watch | Request::Logs(_) => {
             Err(error(Code::Internal, "a subscription has no single answer"))
         }
@@ -147,6 +148,17 @@ async fn configure(set: Vec<(String, String)>, unset: Vec<String>, desk: &Desk) 
         tracing::info!("the settings were changed");
     }
     settings(changed, desk)
+}
+
+async fn upgrade(program: PathBuf, desk: &Desk) -> Result<Reply, WireError> {
+    let (reply, answer) = oneshot::channel();
+    let gone = || error(Code::ShuttingDown, "the daemon is shutting down");
+    let letter = Letter::Upgrade { path: program.clone(), reply };
+    desk.letters.send(letter).await.map_err(|_closed| gone())?;
+    match answer.await.map_err(|_closed| gone())? {
+        Ok(()) => Ok(Reply::Upgrading),
+        Err(why) => Err(error(Code::Invalid, format!("failed to go on as `{}`: {why}", program.display()))),
+    }
 }
 
 async fn flush(select: Option<Selector>, desk: &Desk) -> Result<Reply, WireError> {

@@ -53,6 +53,8 @@ pub enum Reply {
         /// Each log of each worker.
         logs: Vec<LogSize>,
     },
+    /// To `Upgrade`: the keeper is the new version, the daemon follows at once and closes this connection.
+    Upgrading,
     /// To a subscription: it stands.
     Subscribed,
     /// It failed; nothing has changed.

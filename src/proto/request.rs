@@ -32,6 +32,11 @@ pub enum Request {
         /// Whose; `None`: everybody's and the daemon's own.
         select: Option<Selector>,
     },
+    /// Go on as another version of this program, with the same workers → [`super::Reply::Upgrading`].
+    Upgrade {
+        /// The new program, absolute.
+        program: std::path::PathBuf,
+    },
     /// Subscribe to the fleet: a `Push::Fleet` at once with everything, then changes, at most ten a second.
     Watch,
     /// Read logs: history, then (if `follow`) live, as log batches.

@@ -72,6 +72,11 @@ impl Home {
         self.root.join("pids")
     }
 
+    /// What the next daemon must know if keeper and daemon die together.
+    pub fn states(&self) -> PathBuf {
+        self.root.join("state")
+    }
+
     /// What `save` writes and `resurrect` reads.
     pub fn dump(&self) -> PathBuf {
         self.root.join("dump.json")

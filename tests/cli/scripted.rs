@@ -102,6 +102,7 @@ impl Session {
             | Request::Configure { .. }
             | Request::ReopenLogs
             | Request::LogSizes { .. }
+            | Request::Upgrade { .. }
             | Request::Unknown => refuse(Code::Invalid, "no"),
         };
         self.send(&DaemonMessage::Reply { id, reply })

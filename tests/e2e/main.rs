@@ -13,6 +13,7 @@ mod support;
 mod errors;
 mod everyday;
 mod logs;
+mod rebuild;
 mod rotate;
 mod surprises;
 mod survive;

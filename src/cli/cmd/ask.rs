@@ -157,6 +157,7 @@ fn unfit(reply: Reply) -> CliError {
         | Reply::Flushed { .. }
         | Reply::Settings { .. }
         | Reply::LogSizes { .. }
+        | Reply::Upgrading
         | Reply::Subscribed
         | Reply::Unknown => CliError::Answer,
     }

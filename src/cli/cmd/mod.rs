@@ -39,6 +39,7 @@ pub mod start_or;
 pub mod stop;
 pub mod target;
 pub mod unset;
+pub mod update;
 
 pub use context::Context;
 
@@ -81,6 +82,7 @@ pub fn run(cx: &Context, verb: Verb) -> Result<ExitCode, CliError> {
         Verb::Reset(args) => reset::run(cx, args),
         Verb::SendSignal(args) => signal::run(cx, args),
         Verb::Ping(args) => ping::run(cx, args),
+        Verb::Update(args) => update::run(cx, args),
         Verb::Kill(args) => kill::run(cx, args),
         Verb::Completion(args) => completion::run(cx, args),
         Verb::Keeper(args) => role::keeper(cx, args),

@@ -66,6 +66,7 @@ impl State {
             | Reply::Flushed { .. }
             | Reply::Settings { .. }
             | Reply::LogSizes { .. }
+            | Reply::Upgrading
             | Reply::Subscribed
             | Reply::Unknown => self.say(format!("{what}: done"), false),
         }
