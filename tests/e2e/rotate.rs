@@ -247,6 +247,11 @@ fn an_app_may_say_it_otherwise() {
     assert_eq!(rotated(&log("never")).len(), 0);
     let told = home.ok(&["describe", "small"]).out + &home.ok(&["describe", "never"]).out;
     assert!(told.contains("at 10K, keep 2 ") && told.contains("log rotation"), "{told}");
+    let before = home.pids();
+    home.file("apps.json", &apps.replace("false}\n", r#"{"max_size": "10K"}}"#));
+    home.ok(&["restart", "apps.json"]);
+    wait_rotated(&log("never"), 1);
+    assert_ne!(before, home.pids());
     home.file("bad.json", &apps.replace("10K", "ten"));
     let refused = home.run(&["start", "bad.json"]).expect(1);
     assert!(refused.err.contains("`rotate` must be") && refused.err.contains("'ten'"), "{refused:?}");
