@@ -7,7 +7,7 @@ use crate::keeper::{Creds, SpawnRequest, Tag};
 use crate::logs::{SinkSpec, Source};
 use crate::model::app::Mode;
 use crate::model::files::WorkerFiles;
-use crate::model::{App, Run, StreamKind};
+use crate::model::{App, Run, State, StreamKind};
 use crate::node::{self, ChannelSpec};
 use crate::supervisor::Record;
 use crate::sys::paths::Home;
@@ -145,6 +145,7 @@ pub(super) fn channel_spec(record: &Record, run: Run, fd: OwnedFd, adopted: bool
         scheduling: record.app.scheduling,
         fd,
         adopted,
+        ending: adopted && record.state == State::Stopping,
     }
 }
 

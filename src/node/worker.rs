@@ -41,6 +41,8 @@ pub struct ChannelSpec {
     pub fd: OwnedFd,
     /// A former daemon has spoken with it already.
     pub adopted: bool,
+    /// That daemon had told it to end: what it closes, it closes for that reason.
+    pub ending: bool,
 }
 
 /// How far it is on its way out.
@@ -94,7 +96,7 @@ impl Worker {
             cluster: spec.cluster,
             scheduling: spec.scheduling,
             channel: open(spec.fd),
-            phase: Phase::Serving,
+            phase: if spec.ending { Phase::Stopping } else { Phase::Serving },
             handed: BTreeMap::new(),
             first_line_may_be_cut: spec.adopted,
             said: Said::default(),

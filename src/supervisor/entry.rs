@@ -138,6 +138,7 @@ impl Entry {
     pub(super) fn clear(&mut self) {
         let mut record = self.record.clone();
         record.kill_at = None;
+        record.draining = false;
         record.listening.clear();
         *self = Entry::vacant(record);
     }

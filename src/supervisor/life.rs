@@ -56,7 +56,7 @@ impl Worker {
         match entry.record.role {
             Role::Current if entry.ending != Ending::No => self.gone(turn),
             Role::Current => {
-                self.drop_reload(turn);
+                self.drop_reload(Entry::retire, turn);
                 self.current.clear();
                 self.current.go(Cue::Fail, Some(Reason::SpawnFailed { what }), &mut self.clock, turn);
             }

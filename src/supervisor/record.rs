@@ -47,6 +47,9 @@ pub struct Record {
     /// Where the process listens, for people.
     #[serde(default)]
     pub listening: Vec<String>,
+    /// Until then it finishes what it has; the stop signal has not been sent.
+    #[serde(default)]
+    pub draining: bool,
     /// It is to be removed from the fleet once its processes are gone (delete, scale down).
     #[serde(default)]
     pub leaving: bool,

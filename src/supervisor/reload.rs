@@ -11,6 +11,7 @@ use super::entry::{Entry, Phase};
 use super::event::TimerKind;
 use super::fleet::Fleet;
 use super::record::Role;
+use super::stop::End;
 use super::turn::Turn;
 use super::worker::{Cue, Queued, Worker};
 use crate::model::app::Mode;
@@ -163,7 +164,7 @@ impl Worker {
     /// Gives the replacement up: the old process stays.
     pub(super) fn abandon(&mut self, what: String, turn: &mut Turn<'_>) {
         self.abandoned = self.replacement.as_ref().map(|new| new.record.run);
-        self.drop_reload(turn);
+        self.drop_reload(Entry::retire, turn);
         self.failed_reload = true;
         let text = format!("reload abandoned: {what}");
         self.current.record.reason = Reason::ReloadAbandoned { what };
@@ -171,15 +172,16 @@ impl Worker {
         turn.publish(&self.current.record, What::Note { text });
     }
 
-    /// No reload of it waits or is under way any more.
-    pub(super) fn drop_reload(&mut self, turn: &mut Turn<'_>) {
+    /// No reload of it waits or is under way any more. The new process may have got connections already: how it ends
+    /// is `end`.
+    pub(super) fn drop_reload(&mut self, end: End, turn: &mut Turn<'_>) {
         self.queued = None;
         let Some(mut new) = self.replacement.take() else { return };
         if new.phase == Phase::Vacant {
             turn.forget(new.record.run);
         } else {
             new.record.role = Role::Retiring;
-            new.press(None, &mut self.clock, turn);
+            end(&mut new, None, &mut self.clock, turn);
             self.retiring.push(new);
         }
     }

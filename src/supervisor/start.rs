@@ -182,6 +182,7 @@ impl Fleet {
             next_start: None,
             backoff: Duration::ZERO,
             kill_at: None,
+            draining: false,
             listening: Vec::new(),
             leaving: false,
         };

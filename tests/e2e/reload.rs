@@ -16,7 +16,7 @@ fn app(home: &TestHome, name: &str, instances: u32, more: &str) -> u16 {
         "app.config.js",
         &format!(
             "module.exports = {{ apps: [{{ name: 'web', script: {script:?}, instances: {instances}, \
-             exec_mode: 'cluster', listen_timeout: 20000, kill_timeout: 8000, env: {{ PORT: {port} }}, {more} }}] }};\n"
+             exec_mode: 'cluster', listen_timeout: 20000, env: {{ PORT: {port} }}, {more} }}] }};\n"
         ),
     );
     home.ok(&["start", "app.config.js"]);
@@ -183,4 +183,34 @@ fn websockets_are_taken_leave_of_and_can_come_back_at_once() {
     assert_eq!((closed("1001"), closed("1006")), (24, 0), "each was told three times, none was cut: {told}");
     let lost = told["sent"].as_i64().unwrap() - told["echoed"].as_i64().unwrap();
     assert!(lost <= 24, "at most the message that met the goodbye: {told}");
+}
+
+#[test]
+fn a_daemon_killed_within_a_reload_or_a_restart_loses_nothing() {
+    let home = TestHome::new();
+    let port = app(&home, "http", 4, "");
+    let load = mixed(port);
+    load.go_on(100);
+    for verb in [["reload", "web"], ["restart", "web"], ["reload", "web"]] {
+        let mut client = home.command(&verb).spawn().unwrap();
+        // Some have been replaced, some are draining, some wait.
+        let before = home.restarts();
+        wait_for("the first new process", || {
+            let now = home.restarts();
+            if now == before { Err(format!("{now:?}")) } else { Ok(()) }
+        });
+        let old = home.daemon_pid();
+        kill(old, "KILL");
+        client.wait().unwrap();
+        wait_for("another daemon", || {
+            let now = home.daemon_pid();
+            if now != old { Ok(()) } else { Err(format!("still {now}")) }
+        });
+        load.go_on(100);
+    }
+    wait_for("a reload that is not refused", || {
+        let ran = home.run(&["reload", "web"]);
+        if ran.code == 0 { Ok(()) } else { Err(ran.all()) }
+    });
+    none_failed(&load.end());
 }

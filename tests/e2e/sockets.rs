@@ -162,7 +162,7 @@ fn nginx(home: &TestHome, port: u16, upstream: &str) -> String {
         "{user} pid {0}/nginx.pid; error_log {0}/error.log; worker_processes 1; events {{ worker_connections 256; }}\n\
          http {{ access_log off;\n\
            client_body_temp_path {0}/t1; proxy_temp_path {0}/t2; fastcgi_temp_path {0}/t3; uwsgi_temp_path {0}/t4; scgi_temp_path {0}/t5;\n\
-           upstream app {{ server {upstream}; server {upstream}; keepalive 8; }}\n\
+           upstream app {{ server {upstream} max_fails=0; server {upstream} max_fails=0; keepalive 8; }}\n\
            server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection ''; }} }}\n\
          }}\n",
         dir.display()

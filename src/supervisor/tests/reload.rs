@@ -34,7 +34,7 @@ fn a_replacement_that_is_not_ready_in_time_is_given_up_and_the_old_one_stays() {
     story.spawned(2);
     let run = story.run(2);
     story.event(Event::Online { run });
-    let abandoned = "keep 2.1 Retiring Stopping; signal 2.1 2 tree; timer RetiringKill 1600; \
+    let abandoned = "keep 2.1 Retiring Stopping; drain 2.1 1600; timer RetiringKill 1600; \
                      keep 1.1 Current Ready; reply 2: 0 ReloadAbandoned Ready";
     assert_eq!(story.due(0, "ReplacementReady"), abandoned);
     let why =
