@@ -149,7 +149,18 @@ impl Column {
             Column::Rate | Column::P95 | Column::Delay => state.fleet.workers().any(|w| w.node.is_some()),
             Column::Listen => state.fleet.workers().any(|w| !w.listening.is_empty()),
             Column::Share => state.fleet.workers().any(|w| w.app.limits.max_memory.is_some()),
-            _always => true,
+            Column::Symbol
+            | Column::Status
+            | Column::Id
+            | Column::Name
+            | Column::Mode
+            | Column::Restarts
+            | Column::Uptime
+            | Column::Cpu
+            | Column::CpuGraph
+            | Column::Memory
+            | Column::MemoryGraph
+            | Column::Pid => true,
         }
     }
 }
