@@ -62,6 +62,15 @@ if (active && process.connected && typeof process.send === 'function') {
   setInterval(report, 1000).unref();
   say({ act: 'hello', version: process.versions.node });
 
+  // A port that somebody else has, where the daemon is not asked for it: who that is goes with the reason of the end.
+  process.on('uncaughtExceptionMonitor', guarded((error) => {
+    if (!error || (error.syscall !== 'listen' && error.syscall !== 'bind') || !process.connected) return;
+    const { address, port, errno, syscall } = error;
+    if (syscall === 'bind' && require('cluster').isWorker) return; // the daemon's own answer
+    send({ cmd: 'NODE_PMON', act: 'listen failed', address, errno: Math.abs(errno),
+      port: typeof port === 'number' ? port : -1, udp: syscall === 'bind' && typeof port === 'number' });
+  }));
+
   // Soft drain: each response now closes its connection, and server.close() leaves idle connections alone for `ms`,
   // since a request may just be arriving on one of them (Node 19 and later would reset it).
   process.on('internalMessage', guarded((message) => {

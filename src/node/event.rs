@@ -69,13 +69,11 @@ pub enum NodeEvent {
         /// E.g. `20.20.2`.
         version: String,
     },
-    /// It may not listen where it wants to.
-    BindFailed {
+    /// It may not listen where it wants to, or it does not speak Node's cluster protocol. A few a second and run.
+    Troubled {
         /// Which.
         run: Run,
-        /// As in `Listening`.
-        address: String,
-        /// Why, with whoever holds the address if that can be found out; completes "failed to …".
+        /// Where and why, with whoever holds the address if that can be found out; completes "failed to …".
         what: String,
     },
     /// Something a person may want to know about its channel. At most a few a run.

@@ -53,6 +53,8 @@ pub struct Listener {
     pub data: Value,
     /// The workers that have it, with their slots.
     pub holders: BTreeMap<Run, u32>,
+    /// Number of the question by which each got it.
+    pub asked: BTreeMap<Run, u64>,
     /// By slot; only slot 0 unless `ReusePort`.
     pub sockets: BTreeMap<u32, Socket>,
     /// Whose turn it is. Unused if `Shared`.
@@ -72,6 +74,8 @@ struct Record {
     ask: Ask,
     data: Value,
     holders: Vec<(Run, u32)>,
+    #[serde(default)]
+    asked: Vec<(Run, u64)>,
 }
 
 impl Socket {
@@ -114,6 +118,7 @@ impl Listener {
         let mut listener =
             Listener::without_sockets(record.app, record.key, record.kind, record.ask, record.data);
         listener.holders = record.holders.into_iter().collect();
+        listener.asked = record.asked.into_iter().collect();
         listener.sockets = fds.into_iter().map(|(slot, fd)| (slot, Socket::new(fd))).collect();
         (!listener.sockets.is_empty()).then_some(listener)
     }
@@ -126,6 +131,7 @@ impl Listener {
             ask,
             data,
             holders: BTreeMap::new(),
+            asked: BTreeMap::new(),
             sockets: BTreeMap::new(),
             rotation: Rotation::default(),
             abandoned: None,
@@ -142,8 +148,15 @@ impl Listener {
             ask: self.ask.clone(),
             data: self.data.clone(),
             holders: self.holders.iter().map(|(run, slot)| (*run, *slot)).collect(),
+            asked: self.asked.iter().map(|(run, seq)| (*run, *seq)).collect(),
         };
         serde_json::to_vec(&record).unwrap_or_default()
+    }
+
+    /// This worker holds it no more; its slot, if it did.
+    pub fn drop_holder(&mut self, run: Run) -> Option<u32> {
+        self.asked.remove(&run);
+        self.holders.remove(&run)
     }
 
     /// Under which index the socket for a worker of this slot is.

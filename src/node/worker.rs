@@ -10,6 +10,7 @@ use super::channel::Channel;
 use crate::model::Run;
 use crate::model::policy::Scheduling;
 use crate::model::snapshot::Axm;
+use crate::sys::holder::Place;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
@@ -17,6 +18,9 @@ use std::sync::Arc;
 
 /// Notes a run may cause; a worker that floods the channel with nonsense fills no log.
 const MAX_NOTES: u32 = 8;
+
+/// Reports of failed listens a second.
+const MAX_REPORTS: u32 = 4;
 
 /// Metrics, actions and options that are remembered of one worker, each.
 const MAX_AXM: usize = 512;
@@ -70,12 +74,17 @@ pub(super) struct Worker {
     pub(super) handed: BTreeMap<u64, u64>,
     /// The former daemon may have read the head of a line: the first line may be a tail.
     pub(super) first_line_may_be_cut: bool,
+    /// Its first line has come, to this daemon or a former one.
+    pub(super) was_heard: bool,
     /// What was said once and is not said again.
     pub(super) said: Said,
     pub(super) axm: Axm,
     pub(super) axm_changed: bool,
     addresses: BTreeSet<String>,
     notes: u32,
+    /// Reports of failed listens: since when they are counted, and how many.
+    reports: (u64, u32),
+    last_report: Option<Place>,
 }
 
 /// Facts that are told once a run.
@@ -97,11 +106,14 @@ impl Worker {
             phase: Phase::Serving,
             handed: BTreeMap::new(),
             first_line_may_be_cut: spec.adopted,
+            was_heard: spec.adopted,
             said: Said::default(),
             axm: Axm::default(),
             axm_changed: false,
             addresses: BTreeSet::new(),
             notes: 0,
+            reports: (0, 0),
+            last_report: None,
         }
     }
 
@@ -114,6 +126,22 @@ impl Worker {
     pub(super) fn may_note(&mut self) -> bool {
         self.notes += 1;
         self.notes <= MAX_NOTES
+    }
+
+    /// Where it failed to listen last, as far as it was reported.
+    pub(super) fn reported_last(&self) -> Option<Place> {
+        self.last_report.clone()
+    }
+
+    /// Whether one more failed listen is reported at `now`.
+    pub(super) fn may_report(&mut self, place: &Place, now: u64) -> bool {
+        self.last_report = Some(place.clone());
+        let (since, count) = &mut self.reports;
+        if now >= *since + 1000 {
+            (*since, *count) = (now, 0);
+        }
+        *count += 1;
+        *count <= MAX_REPORTS
     }
 
     pub(super) fn merge_monitor(&mut self, data: Map<String, Value>) {

@@ -117,6 +117,20 @@ pub enum Event {
         /// What.
         usage: NodeUsage,
     },
+    /// The version of the Node that runs it.
+    NodeVersion {
+        /// Which.
+        run: Run,
+        /// `20.20.2`.
+        version: String,
+    },
+    /// Something is wrong with it that its state does not tell: it may not listen where it wants to.
+    Troubled {
+        /// Which.
+        run: Run,
+        /// Completes "failed to …".
+        what: String,
+    },
     /// PM2-style metrics, actions or options changed.
     AxmChanged {
         /// Which.

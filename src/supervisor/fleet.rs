@@ -127,6 +127,10 @@ impl Fleet {
                     self.sampled(run, usage, turn);
                 }
             }
+            Event::NodeVersion { run, version } => {
+                self.at(run, turn, |w, turn| w.said_version(run, version, turn));
+            }
+            Event::Troubled { run, what } => self.at(run, turn, |w, turn| w.troubled(run, what, turn)),
             Event::Reported { run, usage } => self.note(run, turn, |entry| entry.node = Some(usage)),
             Event::AxmChanged { run, axm } => self.note(run, turn, |entry| entry.axm = Some(axm)),
         }

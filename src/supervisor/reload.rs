@@ -123,6 +123,8 @@ impl Worker {
 
     /// Gives the replacement up: the old process stays.
     pub(super) fn abandon(&mut self, what: String, turn: &mut Turn<'_>) {
+        let trouble = self.replacement.as_ref().and_then(|new| new.record.trouble.as_ref());
+        let what = trouble.map(|trouble| format!("{what}, failed to {trouble}")).unwrap_or(what);
         self.drop_reload(turn);
         let text = format!("reload abandoned: {what}");
         self.current.record.reason = Reason::ReloadAbandoned { what };

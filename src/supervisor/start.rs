@@ -179,6 +179,8 @@ impl Fleet {
             backoff: Duration::ZERO,
             kill_at: None,
             listening: Vec::new(),
+            node_version: None,
+            trouble: None,
             leaving: false,
         };
         let mut worker = Worker::new(Entry::vacant(record));
