@@ -71,6 +71,17 @@ if (active && process.connected && typeof process.send === 'function') {
       port: typeof port === 'number' ? port : -1, udp: syscall === 'bind' && typeof port === 'number' });
   }));
 
+  // A worker that leaves the cluster closes its servers before it says so. Told now, the daemon keeps their ports for
+  // the next one.
+  const { worker } = require('cluster');
+  if (worker) {
+    const leave = worker.disconnect;
+    worker.disconnect = function () {
+      if (process.connected) guarded(send)({ cmd: 'NODE_PMON', act: 'leaving' });
+      return leave.apply(this, arguments);
+    };
+  }
+
   // Soft drain: each response now closes its connection, and server.close() leaves idle connections alone for `ms`,
   // since a request may just be arriving on one of them (Node 19 and later would reset it).
   process.on('internalMessage', guarded((message) => {

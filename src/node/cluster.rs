@@ -103,9 +103,13 @@ impl Core {
         let known = self.entries(|l| l.app == app && l.key == key).first().copied();
         let entry = match known {
             Some(entry) => entry,
-            None => self.open(&app, ask, kind, slot, data)?,
+            None => self.open(&app, ask, kind, slot, data.clone())?,
         };
         let listener = self.listeners.get_mut(&entry).ok_or(Errno::INVAL)?;
+        if listener.data.is_null() {
+            // Another kind of server was here first: a TLS server dies of an answer without its ticket keys.
+            listener.data = data;
+        }
         if listener.holders.contains_key(&run) {
             // A second handle under one key would fail an assertion in the worker.
             return Err(Errno::ADDRINUSE);

@@ -223,6 +223,7 @@ impl Core {
                 }
             }
             Incoming::Close { key } if cluster => self.closed(run, &key),
+            Incoming::Leaving if cluster => self.begins_to_leave(run),
             Incoming::ExitedAfterDisconnect { seq } if cluster => self.leaves(run, seq),
             Incoming::Accepted { ack, accepted } => self.answered(run, ack, accepted),
             Incoming::HandleAck => self.handle_arrived(run),
@@ -256,6 +257,7 @@ impl Core {
             | Incoming::Listening(_)
             | Incoming::Close { .. }
             | Incoming::ExitedAfterDisconnect { .. }
+            | Incoming::Leaving
             | Incoming::ListenFailed { .. }
             | Incoming::Ready
             | Incoming::NodeVersion(_)

@@ -51,6 +51,8 @@ pub enum Incoming {
     HandleNack,
     /// It sent a handle, and this with it.
     Handle(Option<Box<Incoming>>),
+    /// It is about to leave on its own will, says the preload; `ExitedAfterDisconnect` follows.
+    Leaving,
     /// A listen failed without our doing, says the preload: fork mode, or `exclusive`.
     ListenFailed {
         /// Where.
@@ -268,6 +270,7 @@ fn probe(object: &Map<String, Value>) -> Incoming {
             None => Incoming::Other,
         },
         Some("metrics") => Incoming::Metrics(usage(object)),
+        Some("leaving") => Incoming::Leaving,
         Some("listen failed") => listen_failed(object).unwrap_or(Incoming::Other),
         _ => Incoming::Other,
     }

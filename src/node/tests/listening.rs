@@ -297,6 +297,16 @@ fn tls_sessions_resume_on_any_worker() {
     assert!(matches!(ids[..], [a, "false", b, "true"] if a != b), "{text}");
 }
 
+/// `listen(0)` of one worker and of another have one key, whatever they serve.
+#[test]
+fn a_tls_server_may_come_to_the_port_of_a_plain_one() {
+    let mut fleet = Fleet::new(Scheduling::RoundRobin);
+    fleet.serve(1, &web(0));
+    let tls =
+        fleet.spawn("web", 1, "require('tls').createServer({}).listen(0, () => process.send('ready'));");
+    fleet.wait("it lives", |e| *e == NodeEvent::Ready { run: tls });
+}
+
 #[test]
 fn many_requests_at_once_all_get_answers() {
     let mut fleet = Fleet::new(Scheduling::RoundRobin);
