@@ -112,10 +112,10 @@ impl WorkerView {
         self.node_version.as_deref().or(self.app.node_version.as_deref())
     }
 
-    /// Why it is as it is, with what went wrong.
+    /// Why it is as it is: first what went wrong, if something did.
     pub fn why(&self) -> String {
         match &self.trouble {
-            Some(what) => format!("{}, failed to {what}", self.reason),
+            Some(what) => format!("failed to {what}; {}", self.reason),
             None => self.reason.to_string(),
         }
     }

@@ -216,6 +216,11 @@ impl Core {
 
     /// It took the connection, or not.
     pub(super) fn answered(&mut self, run: Run, ack: u64, accepted: bool) {
+        let channel = self.workers.get(&run).and_then(|w| w.channel.as_ref());
+        if channel.is_some_and(|c| c.outbox.under_way() == Some(&Purpose::Connection { seq: ack })) {
+            // It has the handle, then. The acknowledgement of that was spoilt by what the worker wrote between.
+            self.handle_arrived(run);
+        }
         let handed = self.workers.get_mut(&run).and_then(|w| w.handed.remove(&ack));
         let Some(listener) = handed.and_then(|entry| self.listeners.get_mut(&entry)) else { return };
         if accepted {

@@ -169,6 +169,11 @@ impl<T> Outbox<T> {
         self.urgent.push_back(line);
     }
 
+    /// What the handle under way is for.
+    pub fn under_way(&self) -> Option<&T> {
+        self.unacknowledged.as_ref()
+    }
+
     /// The handle under way was acknowledged or refused: what it was for. `None` if there is none (it was a
     /// predecessor's).
     pub fn acknowledged(&mut self) -> Option<T> {

@@ -57,7 +57,7 @@ impl Entry {
                 let grace = app.stop.kill_timeout;
                 (Some(Effect::Drain { run, grace }), Some(grace))
             }
-            Ending::Asked if app.stop.shutdown_with_message && app.program.is_node() => {
+            Ending::Asked if app.stop.shutdown_with_message && app.program.has_channel() => {
                 (Some(Effect::SayShutdown { run }), Some(app.stop.kill_timeout))
             }
             Ending::Asked => {

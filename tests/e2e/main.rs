@@ -10,9 +10,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod apps;
 mod errors;
 mod everyday;
 mod logs;
 mod matrix;
+mod ports;
+mod runtimes;
 mod survive;
 mod trees;

@@ -17,7 +17,7 @@ pub fn program(directory: &str, name: &str) -> PathBuf {
 
 /// An app of `tests/fixtures/apps`, with its packages.
 pub fn app(name: &str) -> PathBuf {
-    installed(&format!("apps/{name}/node_modules"), "apps").with_file_name("")
+    installed(&format!("apps/{name}"), "apps")
 }
 
 fn installed(path: &str, argument: &str) -> PathBuf {
