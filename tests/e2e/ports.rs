@@ -193,7 +193,7 @@ fn a_flood_of_failing_listens_delays_nobody_and_fills_no_log() {
 }
 
 #[test]
-fn a_daemon_without_free_descriptors_still_hands_out_connections() {
+fn a_connection_that_finds_the_daemon_without_descriptors_waits_until_it_has_one() {
     need("node", "apt-get install nodejs");
     need("prlimit", "apt-get install util-linux");
     let home = TestHome::new();
@@ -208,18 +208,21 @@ fn a_daemon_without_free_descriptors_still_hands_out_connections() {
             .status();
         assert!(done.unwrap().success());
     };
-    // Below what it has open: accept4(2) can have no other number than one that is given up for it.
-    let open = std::fs::read_dir(format!("/proc/{daemon}/fd")).unwrap().flatten();
-    let highest = open.filter_map(|fd| fd.file_name().to_str()?.parse::<u32>().ok()).max().unwrap();
-    let gaps = |highest: u32| {
-        (0..=highest).filter(|n| !std::path::Path::new(&format!("/proc/{daemon}/fd/{n}")).exists()).count()
-    };
-    limit(&(highest + 1).to_string());
-    let mut served = 0;
-    for _ in 0..50 {
-        served += usize::from(get(port).is_ok_and(|(code, _)| code == 200));
-    }
-    assert_eq!(served, 50, "with {} numbers free", gaps(highest));
+    // Below all that it has open: every accept4(2) fails with EMFILE.
+    limit("3");
+    let clients: Vec<_> = (0..5).map(|_| std::thread::spawn(move || get(port))).collect();
+    wait_for("the clients to wait in the backlog", || {
+        let table = std::fs::read_to_string("/proc/net/tcp6").map_err(|e| e.to_string())?;
+        let at = format!(":{port:04X}");
+        let waiting = table.lines().find(|l| l.contains(&at) && l.contains(" 0A ")).ok_or(table.clone())?;
+        // Of a listening socket the second number of `tx:rx` is the length of its queue.
+        let queue =
+            waiting.split_whitespace().nth(4).and_then(|q| q.split_once(':')).map(|(_, rx)| rx.to_owned());
+        if queue.as_deref() == Some("00000005") { Ok(()) } else { Err(format!("{queue:?}")) }
+    });
     limit("4096");
+    for client in clients {
+        assert_eq!(client.join().unwrap(), Ok((200, "ok".to_owned())));
+    }
     home.ok(&["list"]);
 }
