@@ -26,10 +26,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("metrics", &["model", "sys"]),
     ("daemon", &["model", "sys", "proto", "supervisor", "keeper", "logs", "node", "metrics"]),
     ("client", &["model", "proto", "sys"]),
-    (
-        "monit",
-        &["model", "proto", "fmt", "client", "sys::clock", "sys::paths", "sys::signal", "sys::terminal"],
-    ),
+    ("monit", &["model", "proto", "fmt", "client", "sys::clock", "sys::paths", "sys::terminal"]),
     ("demo", &["model", "proto", "config", "fmt", "client", "sys", "monit"]),
     ("cli", &["model", "proto", "config", "fmt", "client", "sys", "daemon", "keeper", "monit", "demo"]),
 ];

@@ -91,6 +91,7 @@ impl Owner {
         if let Some(pid_file) = self.pid_files.get(&run).cloned() {
             write_pid(&pid_file, pid);
             self.processes.insert(run, super::owner::Process { pid, pid_file });
+            self.unsampled.insert(run);
         }
         self.happen(Event::Spawned { run, pid });
     }

@@ -17,5 +17,6 @@ mod logs;
 mod matrix;
 mod ports;
 mod runtimes;
+mod surprises;
 mod survive;
 mod trees;

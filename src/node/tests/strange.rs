@@ -136,7 +136,7 @@ fn a_long_message_is_whole_on_the_socket_before_the_worker_reads_any_of_it() {
     raw.say(&json!("ready"));
     fleet.wait("its message", |e| matches!(e, NodeEvent::Ready { .. }));
     let unread = rustix::io::ioctl_fionread(raw.stream.get_ref()).unwrap();
-    assert!(unread > 0 && unread % 100_003 % 6 == 0, "{unread} bytes");
+    assert!(unread > 0 && [0, 6].contains(&(unread % 100_003)), "{unread} bytes");
     for _ in 0..8 {
         assert_eq!(raw.hear(), long);
     }
