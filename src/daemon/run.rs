@@ -139,6 +139,7 @@ impl Owner {
         match event {
             NodeEvent::Online { run } => self.happen(Event::Online { run }),
             NodeEvent::Listening { run, address } => self.happen(Event::Listening { run, address }),
+            NodeEvent::Listens { run, addresses } => self.happen(Event::Listens { run, addresses }),
             NodeEvent::Ready { run } => self.happen(Event::SaidReady { run }),
             NodeEvent::Disconnected { run } => self.happen(Event::Disconnected { run }),
             NodeEvent::Reported { run, usage } => self.happen(Event::Reported { run, usage }),

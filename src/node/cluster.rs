@@ -45,8 +45,14 @@ impl Core {
             listener.holders.retain(|other, _| other.entry != run.entry || *other == run);
             listener.asked.retain(|other, _| other.entry != run.entry || *other == run);
             let changed = listener.holders.len() != before;
-            if listener.holders.contains_key(&run) && listener.kind != Kind::Shared {
-                listener.rotation.join(run);
+            let address = listener.display();
+            if listener.holders.contains_key(&run) {
+                if listener.kind != Kind::Shared {
+                    listener.rotation.join(run);
+                }
+                if let Some(worker) = self.workers.get_mut(&run) {
+                    worker.open.insert(address);
+                }
             }
             if changed {
                 self.save(entry);
@@ -187,7 +193,12 @@ impl Core {
             if listener.drop_holder(run).is_none() {
                 continue;
             }
-            if listener.holders.is_empty() && wish {
+            let address = listener.display();
+            let is_unused = listener.holders.is_empty();
+            if let Some(worker) = self.workers.get_mut(&run) {
+                worker.closes(&address);
+            }
+            if is_unused && wish {
                 self.close_listener(entry);
             } else {
                 self.save(entry);

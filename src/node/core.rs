@@ -22,6 +22,9 @@ use tokio::sync::mpsc::Sender;
 /// One read of a channel: what the kernel's socket buffer holds at most is a few of these.
 const READ: usize = 64 << 10;
 
+/// Between two reports of closed addresses, in milliseconds.
+const PACE: u64 = 250;
+
 /// What a token of the epoll set stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
@@ -55,6 +58,8 @@ pub(super) struct Core {
     /// A descriptor to give up for a connection when the system has no other.
     pub(super) spare: Option<OwnedFd>,
     pub(super) searcher: Searcher,
+    /// Before this moment no closed addresses are told.
+    addresses_after: u64,
 }
 
 impl Core {
@@ -78,6 +83,7 @@ impl Core {
             wake_at: None,
             spare: None,
             searcher: Searcher::default(),
+            addresses_after: 0,
         }
     }
 
@@ -306,6 +312,22 @@ impl Core {
         for (run, worker) in self.workers.iter_mut().filter(|(_, worker)| worker.axm_changed) {
             let axm = Arc::new(worker.axm.clone());
             worker.axm_changed = self.events.try_send(NodeEvent::Axm { run: *run, axm }).is_err();
+        }
+        if self.workers.values().any(|worker| worker.open_changed) {
+            self.publish_addresses();
+        }
+    }
+
+    /// A few times a second: a worker may listen and close as fast as it can.
+    fn publish_addresses(&mut self) {
+        if self.now < self.addresses_after {
+            self.wake_by(self.addresses_after);
+            return;
+        }
+        self.addresses_after = self.now + PACE;
+        for (run, worker) in self.workers.iter_mut().filter(|(_, worker)| worker.open_changed) {
+            let addresses = worker.open.iter().cloned().collect();
+            worker.open_changed = self.events.try_send(NodeEvent::Listens { run: *run, addresses }).is_err();
         }
     }
 

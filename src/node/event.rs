@@ -33,6 +33,13 @@ pub enum NodeEvent {
         /// For people: `*:3000`, `[::1]:3000`, `udp *:53`, `/run/app.sock`, `@abstract`.
         address: String,
     },
+    /// It listens here and nowhere else, as far as the daemon is asked: something was closed, or opened again.
+    Listens {
+        /// Which.
+        run: Run,
+        /// As in `Listening`.
+        addresses: Vec<String>,
+    },
     /// It said `ready`. Once a run.
     Ready {
         /// Which.

@@ -180,6 +180,12 @@ impl Listener {
         Ok((fd, true))
     }
 
+    /// Where it listens, for people: as asked, with the port that was chosen.
+    pub fn display(&self) -> String {
+        let port = self.address().map_or(self.ask.port, |at| i32::from(at.port()));
+        Ask { port, ..self.ask.clone() }.display()
+    }
+
     /// Where it is bound, if that is an IP address.
     pub fn address(&self) -> Option<SocketAddr> {
         self.sockets.values().next().and_then(|socket| socket::local_address(&socket.fd))

@@ -81,6 +81,10 @@ pub(super) struct Worker {
     pub(super) axm: Axm,
     pub(super) axm_changed: bool,
     addresses: BTreeSet<String>,
+    /// Where it listens at present.
+    pub(super) open: BTreeSet<String>,
+    /// They changed without a `Listening`: by a close, or by listening again.
+    pub(super) open_changed: bool,
     notes: u32,
     /// Reports of failed listens: since when they are counted, and how many.
     reports: (u64, u32),
@@ -111,6 +115,8 @@ impl Worker {
             axm: Axm::default(),
             axm_changed: false,
             addresses: BTreeSet::new(),
+            open: BTreeSet::new(),
+            open_changed: false,
             notes: 0,
             reports: (0, 0),
             last_report: None,
@@ -119,7 +125,15 @@ impl Worker {
 
     /// Whether this address is new.
     pub(super) fn listens_on(&mut self, address: &str) -> bool {
-        self.addresses.len() < MAX_ADDRESSES && self.addresses.insert(address.to_owned())
+        let is_open = self.open.len() < MAX_ADDRESSES && self.open.insert(address.to_owned());
+        let is_new = self.addresses.len() < MAX_ADDRESSES && self.addresses.insert(address.to_owned());
+        self.open_changed |= is_open && !is_new;
+        is_new
+    }
+
+    /// It does not listen there any more.
+    pub(super) fn closes(&mut self, address: &str) {
+        self.open_changed |= self.open.remove(address);
     }
 
     /// Whether one more note is due.

@@ -79,6 +79,13 @@ pub enum Event {
         /// For people.
         address: String,
     },
+    /// It listens on these addresses and no others.
+    Listens {
+        /// Which.
+        run: Run,
+        /// For people.
+        addresses: Vec<String>,
+    },
     /// It said `ready` over its channel.
     SaidReady {
         /// Which.

@@ -110,6 +110,9 @@ impl Fleet {
             Event::Listening { run, address } => {
                 self.at(run, turn, |w, turn| w.listening(run, address, turn));
             }
+            Event::Listens { run, addresses } => {
+                self.at(run, turn, |w, turn| w.listens(run, addresses, turn));
+            }
             Event::SaidReady { run } => self.at(run, turn, |w, turn| w.said_ready(run, turn)),
             Event::Disconnected { run } => self.at(run, turn, |w, turn| w.disconnected(run, turn)),
             Event::Exited { run, exit, survivors } => {

@@ -108,6 +108,15 @@ impl Worker {
         }
     }
 
+    /// It has closed a server, or opened one again.
+    pub(super) fn listens(&mut self, run: Run, addresses: Vec<String>, turn: &mut Turn<'_>) {
+        let Some((entry, _)) = self.entry_mut(run) else { return };
+        if entry.phase == Phase::Alive && entry.record.listening != addresses {
+            entry.record.listening = addresses;
+            turn.keep(&entry.record);
+        }
+    }
+
     /// It said which Node runs it.
     pub(super) fn said_version(&mut self, run: Run, version: String, turn: &mut Turn<'_>) {
         let Some((entry, _)) = self.entry_mut(run) else { return };

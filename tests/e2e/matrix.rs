@@ -37,7 +37,7 @@ fn expected() -> Value {
     json!({
         "worker": "true,false,true,true,false,false,true", "hidden": "", "main": "true",
         "port": "web", "any": "web", "host": "web", "name": "web", "host6": "web", "all4": "web", "all6": "web",
-        "only6": "ECONNREFUSED", "backlog": "web", "path": "web", "abstract": "closed",
+        "only6": "ECONNREFUSED", "backlog": "web", "path": "web", "abstract": "listens",
         "again": "web", "two": "web,web,true", "twice": "EADDRINUSE", "taken": "EADDRINUSE",
         "takenHost": "EADDRINUSE", "address": "EADDRNOTAVAIL", "directory": "ENOENT", "descriptor": "EINVAL",
         "udp4": "echo", "udp6": "echo", "tls": "secret", "http2": "two", "http2s": "two",
@@ -111,6 +111,13 @@ fn programs_get_from_listen_and_send_what_node_itself_would_give_them() {
         assert!(shown.contains(&named), "{shown}");
         let again = format!("*:{}", ports["again"]);
         assert!(shown.lines().any(|l| l.contains("listening on") && l.contains(&again)), "{shown}");
+        let closed = format!("*:{}", ports["port"]);
+        wait_for("what was closed to be gone", || {
+            let shown = home.ok(&["describe", "0"]).out;
+            let is_open =
+                |port: &str| shown.contains(&format!("{port} ")) || shown.contains(&format!("{port}\n"));
+            if is_open(&again) && !is_open(&closed) { Ok(()) } else { Err(shown) }
+        });
         home.ok(&["stop", "app"]);
         for instance in 0..2 {
             let said = read(&with(&out, &format!("{instance}.shutdown")));
