@@ -72,6 +72,25 @@ if (active && process.connected && typeof process.send === 'function') {
     if (open === 0) closed();
     for (const server of servers) server.close(closed);
   };
+  // A port that somebody else has, where the daemon is not asked for it: who that is goes with the reason of the end.
+  process.on('uncaughtExceptionMonitor', guarded((error) => {
+    if (!error || (error.syscall !== 'listen' && error.syscall !== 'bind') || !process.connected) return;
+    const { address, port, errno, syscall } = error;
+    if (syscall === 'bind' && require('cluster').isWorker) return; // the daemon's own answer
+    send({ cmd: 'NODE_PMON', act: 'listen failed', address, errno: Math.abs(errno),
+      port: typeof port === 'number' ? port : -1, udp: syscall === 'bind' && typeof port === 'number' });
+  }));
+
+  // A worker that leaves the cluster closes its servers before it says so. Told now, the daemon keeps their ports for
+  // the next one.
+  const { worker } = require('cluster');
+  if (worker) {
+    const leave = worker.disconnect;
+    worker.disconnect = function () {
+      if (process.connected) guarded(send)({ cmd: 'NODE_PMON', act: 'leaving' });
+      return leave.apply(this, arguments);
+    };
+  }
 
   // Soft drain: each response now closes its connection, and server.close() leaves idle connections alone for `ms`,
   // since a request may just be arriving on one of them (Node 19 and later would reset it).

@@ -42,6 +42,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) socket: UnixStream,
+    /// Who answers; `None`: it went away before it said so.
+    pub(super) hello: Option<Hello>,
     decoder: Decoder,
 }
 
@@ -60,7 +62,7 @@ impl Connection {
             }
             Err(source) => return Err(ConnectError::Socket { path, source }),
         };
-        let mut connection = Connection { socket, decoder: Decoder::default() };
+        let mut connection = Connection { socket, hello: None, decoder: Decoder::default() };
         connection
             .send(&ClientMessage::Hello(Hello::ours()))
             .map_err(|e| ConnectError::Greeting(e.to_string()))?;
@@ -76,7 +78,9 @@ impl Connection {
     /// Waits for the daemon's first word. An end is left to whoever reads on.
     fn hear_hello(&mut self, patience: Duration) -> Result<(), ReadError> {
         self.socket.set_read_timeout(Some(patience))?;
-        self.receive()?;
+        if let Some(Received::Message(DaemonMessage::Hello(hello))) = self.receive()? {
+            self.hello = Some(hello);
+        }
         self.socket.set_read_timeout(None)?;
         Ok(())
     }

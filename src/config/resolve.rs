@@ -161,8 +161,8 @@ fn mode(attributes: &Attributes, program: &Program, origin: &Origin, warnings: &
     if program.is_node() {
         return Mode::Cluster;
     }
-    // PM2 would call these two clustered as well, by the end of their name.
-    if asked.is_some() || ["node", "bun"].iter().any(|end| program.interpreter.ends_with(end)) {
+    // PM2 would call the first two clustered as well, by the end of their name.
+    if asked.is_some() || ["node", "bun", "deno"].iter().any(|end| program.interpreter.ends_with(end)) {
         let what = if program.interpreter == "none" { "this script" } else { &program.interpreter };
         warnings.push(format!("app `{}`: cluster mode needs node; {what} runs in fork mode", origin.app));
     }

@@ -178,16 +178,16 @@ impl Owner {
         match event {
             NodeEvent::Online { run } => self.happen(Event::Online { run }),
             NodeEvent::Listening { run, address } => self.happen(Event::Listening { run, address }),
+            NodeEvent::Listens { run, addresses } => self.happen(Event::Listens { run, addresses }),
             NodeEvent::Ready { run } => self.happen(Event::SaidReady { run }),
             NodeEvent::Disconnected { run } => self.happen(Event::Disconnected { run }),
             NodeEvent::Reported { run, usage } => self.happen(Event::Reported { run, usage }),
             NodeEvent::Axm { run, axm } => self.happen(Event::AxmChanged { run, axm }),
-            NodeEvent::BindFailed { run, address, what } => {
-                tracing::warn!(run = %run, address, what, "failed to listen for a worker");
-            }
+            NodeEvent::Troubled { run, what } => self.happen(Event::Troubled { run, what }),
+            NodeEvent::NodeVersion { run, version } => self.happen(Event::NodeVersion { run, version }),
             NodeEvent::Note { run, text } => tracing::warn!(run = %run, "{text}"),
             NodeEvent::Voluntary { run } => tracing::debug!(run = %run, "leaves by its own will"),
-            NodeEvent::NodeVersion { .. } | NodeEvent::Message { .. } => {}
+            NodeEvent::Message { .. } => {}
         }
     }
 

@@ -6,6 +6,7 @@ use super::states::States;
 use crate::keeper::{Link, Tag};
 use crate::model::App;
 use crate::model::app::{SocketAddress, SocketSpec};
+use crate::sys::holder::Place;
 use crate::sys::{holder, socket};
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -112,8 +113,12 @@ impl Sockets {
             (SocketAddress::Unix { .. }, _) => None,
             (_, Some(held)) if held.record.app == app.name => Some("this app itself".to_owned()),
             (_, Some(held)) => Some(format!("app `{}`", held.record.app)),
-            (SocketAddress::Tcp { port, .. }, None) => holder::of_tcp(*port).map(|holder| holder.to_string()),
-            (SocketAddress::Udp { port, .. }, None) => holder::of_udp(*port).map(|holder| holder.to_string()),
+            (SocketAddress::Tcp { port, .. }, None) => {
+                holder::of(&Place::Tcp(*port)).map(|holder| holder.to_string())
+            }
+            (SocketAddress::Udp { port, .. }, None) => {
+                holder::of(&Place::Udp(*port)).map(|holder| holder.to_string())
+            }
         };
         let by = by.map(|holder| format!(", held by {holder}")).unwrap_or_default();
         format!("listen on `{place}`: address already in use{by}")

@@ -111,7 +111,7 @@ impl Owner {
             next += 1;
         }
         let mut channel = None;
-        if app.program.is_node() {
+        if app.program.has_channel() {
             let (ours, theirs) = node::channel().map_err(|e| format!("make a channel: {e}"))?;
             map.push((next, theirs));
             channel = Some((ours, next));
@@ -213,6 +213,13 @@ fn environment(record: &Record, made: &Made, home: &Home, notify: &str) -> Vec<S
     if app.readiness.notify {
         set("NOTIFY_SOCKET", notify.to_owned());
     }
+    if !app.program.is_node() {
+        // Only the preload takes it out of the app's sight again.
+        env.remove("PMON_PRELOAD");
+    }
+    let mut set = |name: &str, value: String| {
+        env.insert(name.to_owned(), value);
+    };
     if made.sockets > 0 {
         set("LISTEN_FDS", made.sockets.to_string());
         set("LISTEN_FDNAMES", app.sockets.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join(":"));

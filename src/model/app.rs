@@ -76,10 +76,19 @@ pub struct Program {
 }
 
 impl Program {
-    /// True if Node (or something that calls itself so) runs it: it gets the child channel's protocol.
+    /// True if Node (or something that calls itself so) runs it: it can be a worker of a cluster.
     pub fn is_node(&self) -> bool {
-        let base = self.interpreter.rsplit('/').next().unwrap_or("");
+        let base = self.interpreter_name();
         base == "node" || base == "nodejs" || base.starts_with("node@")
+    }
+
+    /// True if `process.send` is for it: Bun and Deno speak Node's child channel too, but not its cluster protocol.
+    pub fn has_channel(&self) -> bool {
+        self.is_node() || matches!(self.interpreter_name(), "bun" | "deno")
+    }
+
+    fn interpreter_name(&self) -> &str {
+        self.interpreter.rsplit('/').next().unwrap_or("")
     }
 
     /// The whole command line.

@@ -77,6 +77,12 @@ pub struct WorkerView {
     pub reloading: bool,
     /// PM2's custom metrics (`axm_monitor`), actions and options as the app sent them.
     pub axm: Option<Arc<Axm>>,
+    /// The version of the Node that runs it, as it said (`20.20.2`).
+    #[serde(default)]
+    pub node_version: Option<String>,
+    /// What went wrong with its present or last process, beside its end; completes "failed to …".
+    #[serde(default)]
+    pub trouble: Option<String>,
     /// Out log file with its instance id, absolute; `None` if off.
     pub out_file: Option<String>,
     /// Error log file likewise.
@@ -101,6 +107,19 @@ pub struct Axm {
 }
 
 impl WorkerView {
+    /// The version of the Node that runs it: what it said, else what was known before.
+    pub fn node_version(&self) -> Option<&str> {
+        self.node_version.as_deref().or(self.app.node_version.as_deref())
+    }
+
+    /// Why it is as it is: first what went wrong, if something did.
+    pub fn why(&self) -> String {
+        match &self.trouble {
+            Some(what) => format!("failed to {what}; {}", self.reason),
+            None => self.reason.to_string(),
+        }
+    }
+
     /// How long its process has been up at `now`; zero when it is not online.
     pub fn uptime(&self, now: Stamp) -> std::time::Duration {
         match self.started {

@@ -53,6 +53,8 @@ pub struct Listener {
     pub data: Value,
     /// The workers that have it, with their slots.
     pub holders: BTreeMap<Run, u32>,
+    /// Number of the question by which each got it.
+    pub asked: BTreeMap<Run, u64>,
     /// By slot; only slot 0 unless `ReusePort`.
     pub sockets: BTreeMap<u32, Socket>,
     /// Whose turn it is. Unused if `Shared`.
@@ -75,6 +77,8 @@ struct Record {
     /// Where the system has bound it, which may have chosen the port.
     #[serde(default)]
     address: Option<SocketAddr>,
+    #[serde(default)]
+    asked: Vec<(Run, u64)>,
 }
 
 impl Socket {
@@ -117,6 +121,7 @@ impl Listener {
         let mut listener =
             Listener::without_sockets(record.app, record.key, record.kind, record.ask, record.data);
         listener.holders = record.holders.into_iter().collect();
+        listener.asked = record.asked.into_iter().collect();
         listener.sockets = fds.into_iter().map(|(slot, fd)| (slot, Socket::new(fd))).collect();
         (!listener.sockets.is_empty()).then_some(listener)
     }
@@ -145,6 +150,7 @@ impl Listener {
             ask,
             data,
             holders: BTreeMap::new(),
+            asked: BTreeMap::new(),
             sockets: BTreeMap::new(),
             rotation: Rotation::default(),
             abandoned: None,
@@ -162,8 +168,15 @@ impl Listener {
             data: self.data.clone(),
             holders: self.holders.iter().map(|(run, slot)| (*run, *slot)).collect(),
             address: self.address(),
+            asked: self.asked.iter().map(|(run, seq)| (*run, *seq)).collect(),
         };
         serde_json::to_vec(&record).unwrap_or_default()
+    }
+
+    /// This worker holds it no more; its slot, if it did.
+    pub fn drop_holder(&mut self, run: Run) -> Option<u32> {
+        self.asked.remove(&run);
+        self.holders.remove(&run)
     }
 
     /// Under which index the socket for a worker of this slot is.
@@ -185,6 +198,12 @@ impl Listener {
         let fd = Arc::clone(&socket.fd);
         self.sockets.insert(index, socket);
         Ok((fd, true))
+    }
+
+    /// Where it listens, for people: as asked, with the port that was chosen.
+    pub fn display(&self) -> String {
+        let port = self.address().map_or(self.ask.port, |at| i32::from(at.port()));
+        Ask { port, ..self.ask.clone() }.display()
     }
 
     /// Where it is bound, if that is an IP address.

@@ -7,6 +7,8 @@
 
 use crate::model::units::Bytes;
 use crate::model::usage::NodeUsage;
+use crate::sys::holder::Place;
+use rustix::io::Errno;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
@@ -50,6 +52,15 @@ pub enum Incoming {
     HandleNack,
     /// It sent a handle, and this with it.
     Handle(Option<Box<Incoming>>),
+    /// It is about to leave on its own will, says the preload; `ExitedAfterDisconnect` follows.
+    Leaving,
+    /// A listen failed without our doing, says the preload: fork mode, or `exclusive`.
+    ListenFailed {
+        /// Where.
+        ask: Box<Ask>,
+        /// Why.
+        errno: Errno,
+    },
     /// The preload's report.
     Metrics(NodeUsage),
     /// `ready`, for `wait_ready`.
@@ -183,6 +194,16 @@ impl Ask {
         }
     }
 
+    /// Where to look for whoever has the address.
+    pub fn place(&self) -> Place {
+        let port = u16::try_from(self.port).unwrap_or(0);
+        match self.address_type {
+            AddressType::Tcp4 | AddressType::Tcp6 => Place::Tcp(port),
+            AddressType::Udp4 | AddressType::Udp6 => Place::Udp(port),
+            AddressType::Unix => Place::Unix(self.address.clone().unwrap_or_default()),
+        }
+    }
+
     /// For people.
     pub fn display(&self) -> String {
         let address = self.address.as_deref().unwrap_or("*");
@@ -267,8 +288,27 @@ fn probe(object: &Map<String, Value>) -> Incoming {
             None => Incoming::Other,
         },
         Some("metrics") => Incoming::Metrics(usage(object)),
+        Some("leaving") => Incoming::Leaving,
+        Some("listen failed") => listen_failed(object).unwrap_or(Incoming::Other),
         _ => Incoming::Other,
     }
+}
+
+/// `{port, address, udp, errno}` of a failed listen or bind; `port` is -1 for a path, `errno` is positive.
+fn listen_failed(object: &Map<String, Value>) -> Option<Incoming> {
+    let port = i32::try_from(object.get("port")?.as_i64()?).ok()?;
+    let udp = object.get("udp").and_then(Value::as_bool) == Some(true);
+    let address_type = match (port, udp) {
+        (-1, _) => AddressType::Unix,
+        (_, true) => AddressType::Udp4,
+        (_, false) => AddressType::Tcp4,
+    };
+    let address = object.get("address").and_then(Value::as_str).map(str::to_owned);
+    let errno = Errno::from_raw_os_error(i32::try_from(object.get("errno")?.as_i64()?).ok()?);
+    Some(Incoming::ListenFailed {
+        ask: Box::new(Ask { address, port, address_type, ..Ask::default() }),
+        errno,
+    })
 }
 
 /// The preload's numbers; whatever is missing is 0.

@@ -34,6 +34,13 @@ pub(super) fn run(mut core: Core, queue: &Queue) {
             Err(_) => return,
         }
         core.now = millis();
+        // Orders first: what a worker does because it was stopped must find the order that announced it.
+        while let Some(command) = queue.next() {
+            match command {
+                Command::Stop => return,
+                command => core.obey(command),
+            }
+        }
         for event in events.drain(..) {
             let (token, flags): (u64, EventFlags) = (event.data.u64(), event.flags);
             match core.sources.get(&token).copied() {
@@ -41,12 +48,6 @@ pub(super) fn run(mut core: Core, queue: &Queue) {
                 Some(Source::Listener { entry, index }) => core.connection_waits(entry, index),
                 None if token == WAKE => queue.quiet(),
                 None => {}
-            }
-        }
-        while let Some(command) = queue.next() {
-            match command {
-                Command::Stop => return,
-                command => core.obey(command),
             }
         }
         core.due();

@@ -127,6 +127,8 @@ impl Entry {
     /// Spawns the next run of the entry.
     pub(super) fn spawn(&mut self, reason: Reason, clock: &mut Epoch, turn: &mut Turn<'_>) {
         self.clear();
+        self.record.node_version = None;
+        self.record.trouble = None;
         self.record.run = self.record.run.next();
         self.record.started = Some(turn.now);
         self.record.next_start = None;

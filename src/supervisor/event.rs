@@ -79,6 +79,13 @@ pub enum Event {
         /// For people.
         address: String,
     },
+    /// It listens on these addresses and no others.
+    Listens {
+        /// Which.
+        run: Run,
+        /// For people.
+        addresses: Vec<String>,
+    },
     /// It said `ready` over its channel.
     SaidReady {
         /// Which.
@@ -128,6 +135,20 @@ pub enum Event {
         run: Run,
         /// What.
         usage: NodeUsage,
+    },
+    /// The version of the Node that runs it.
+    NodeVersion {
+        /// Which.
+        run: Run,
+        /// `20.20.2`.
+        version: String,
+    },
+    /// Something is wrong with it that its state does not tell: it may not listen where it wants to.
+    Troubled {
+        /// Which.
+        run: Run,
+        /// Completes "failed to …".
+        what: String,
     },
     /// PM2-style metrics, actions or options changed.
     AxmChanged {

@@ -113,6 +113,9 @@ impl Fleet {
             Event::Listening { run, address } => {
                 self.at(run, turn, |w, turn| w.listening(run, address, turn));
             }
+            Event::Listens { run, addresses } => {
+                self.at(run, turn, |w, turn| w.listens(run, addresses, turn));
+            }
             Event::SaidReady { run } => self.at(run, turn, |w, turn| w.said_ready(run, turn)),
             Event::Notified { run } => {
                 self.at(run, turn, |w, turn| w.reported(run, |entry| entry.notified = true, turn));
@@ -136,6 +139,10 @@ impl Fleet {
                     self.sampled(run, usage, turn);
                 }
             }
+            Event::NodeVersion { run, version } => {
+                self.at(run, turn, |w, turn| w.said_version(run, version, turn));
+            }
+            Event::Troubled { run, what } => self.at(run, turn, |w, turn| w.troubled(run, what, turn)),
             Event::Reported { run, usage } => self.note(run, turn, |entry| entry.node = Some(usage)),
             Event::AxmChanged { run, axm } => self.note(run, turn, |entry| entry.axm = Some(axm)),
         }

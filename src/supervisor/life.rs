@@ -112,6 +112,32 @@ impl Worker {
         }
     }
 
+    /// It has closed a server, or opened one again.
+    pub(super) fn listens(&mut self, run: Run, addresses: Vec<String>, turn: &mut Turn<'_>) {
+        let Some((entry, _)) = self.entry_mut(run) else { return };
+        if entry.phase == Phase::Alive && entry.record.listening != addresses {
+            entry.record.listening = addresses;
+            turn.keep(&entry.record);
+        }
+    }
+
+    /// It said which Node runs it.
+    pub(super) fn said_version(&mut self, run: Run, version: String, turn: &mut Turn<'_>) {
+        let Some((entry, _)) = self.entry_mut(run) else { return };
+        if entry.record.node_version.as_ref() != Some(&version) {
+            entry.record.node_version = Some(version);
+            turn.keep_present(entry);
+        }
+    }
+
+    /// Something is wrong that its state does not tell. It may be known only after the process has ended of it.
+    pub(super) fn troubled(&mut self, run: Run, what: String, turn: &mut Turn<'_>) {
+        let Some((entry, _)) = self.entry_mut(run) else { return };
+        turn.publish(&entry.record, What::Note { text: format!("failed to {what}") });
+        entry.record.trouble = Some(what);
+        turn.keep_present(entry);
+    }
+
     /// Its channel is closed: a drained process has nothing left to do.
     pub(super) fn disconnected(&mut self, run: Run, turn: &mut Turn<'_>) {
         let Some((entry, clock)) = self.entry_mut(run) else { return };

@@ -163,6 +163,8 @@ impl Worker {
 
     /// Gives the replacement up: the old process stays.
     pub(super) fn abandon(&mut self, what: String, turn: &mut Turn<'_>) {
+        let trouble = self.replacement.as_ref().and_then(|new| new.record.trouble.as_ref());
+        let what = trouble.map(|trouble| format!("{what}, failed to {trouble}")).unwrap_or(what);
         self.abandoned = self.replacement.as_ref().map(|new| new.record.run);
         self.drop_reload(Entry::retire, turn);
         self.failed_reload = true;

@@ -184,6 +184,8 @@ impl Fleet {
             kill_at: None,
             draining: false,
             listening: Vec::new(),
+            node_version: None,
+            trouble: None,
             leaving: false,
         };
         let mut worker = Worker::new(Entry::vacant(record));

@@ -69,7 +69,7 @@ impl Entry {
                 (Some(Effect::Drain { run, grace }), Some(grace))
             }
             Ending::Asked
-                if app.stop.shutdown_with_message && app.program.is_node() && !self.disconnected =>
+                if app.stop.shutdown_with_message && app.program.has_channel() && !self.disconnected =>
             {
                 (Some(Effect::SayShutdown { run }), Some(app.stop.kill_timeout))
             }

@@ -61,6 +61,8 @@ impl Worker {
             listening: entry.record.listening.clone(),
             reloading: self.replacement.is_some(),
             axm: entry.axm.clone(),
+            node_version: record.node_version.clone(),
+            trouble: record.trouble.clone(),
             out_file: files.out,
             error_file: files.error,
             pid_file: files.pid,

@@ -59,6 +59,14 @@ pub fn receive(socket: impl AsFd, buffer: &mut [u8]) -> Result<Received, Errno> 
     })
 }
 
+/// Looks at up to `buffer.len()` bytes and leaves them where they are, with the descriptors that came with them.
+/// 0 means end of stream.
+pub fn peek(socket: impl AsFd, buffer: &mut [u8]) -> Result<usize, Errno> {
+    let flags = RecvFlags::DONTWAIT | RecvFlags::PEEK;
+    let (bytes, _) = rustix::io::retry_on_intr(|| rustix::net::recv(&socket, &mut *buffer, flags))?;
+    Ok(bytes)
+}
+
 /// Takes over descriptor `number`, which this process was started with, and makes it close-on-exec.
 /// Call it once a number, early: nothing else may own it.
 pub fn inherit(number: RawFd) -> io::Result<OwnedFd> {

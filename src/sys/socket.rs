@@ -75,6 +75,15 @@ pub fn widen(path: &str, bits: u32) -> Result<(), Errno> {
     apply().map_err(|e: std::io::Error| Errno::from_io_error(&e).unwrap_or(Errno::IO))
 }
 
+/// Lets `bytes` wait in the socket's send buffer, or as many as this user may (`net.core.wmem_max`).
+pub fn widen_buffer(socket: impl AsFd, bytes: usize) {
+    if sockopt::set_socket_send_buffer_size_force(&socket, bytes).is_err() {
+        match sockopt::set_socket_send_buffer_size(&socket, bytes) {
+            Ok(()) | Err(_) => {}
+        }
+    }
+}
+
 /// Starts listening.
 pub fn listen(socket: impl AsFd, backlog: i32) -> Result<(), Errno> {
     rustix::net::listen(socket, backlog)

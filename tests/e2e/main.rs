@@ -10,13 +10,17 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod apps;
 mod errors;
 mod everyday;
 mod logs;
+mod matrix;
+mod ports;
 mod ready;
 mod rebuild;
 mod reload;
 mod rotate;
+mod runtimes;
 mod sockets;
 mod surprises;
 mod survive;

@@ -71,7 +71,7 @@ fn a_plain_python_script_is_replaced_without_a_gap() {
     need("python3", "apt-get install python3");
     let home = TestHome::new();
     let port = free_port();
-    let script = fixture("apps/sockets/serve.py");
+    let script = fixture("sockets/serve.py");
     start(
         &home,
         &format!(
@@ -124,7 +124,7 @@ fn a_rust_program_is_replaced_without_a_gap() {
     let built = Command::new("rustc")
         .args(["--edition", "2024", "-o"])
         .arg(&program)
-        .arg(fixture("apps/sockets/serve.rs"))
+        .arg(fixture("sockets/serve.rs"))
         .output()
         .unwrap();
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
@@ -142,7 +142,7 @@ fn an_unmodified_node_program_outside_the_cluster_is_drained() {
     need("node", "apt-get install nodejs");
     let home = TestHome::new();
     let port = free_port();
-    let script = fixture("apps/sockets/serve.js");
+    let script = fixture("sockets/serve.js");
     start(
         &home,
         &format!(

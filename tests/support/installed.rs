@@ -17,10 +17,10 @@ fn run(what: &str, command: &mut Command) {
     assert!(done.status.success(), "{what}: {}", String::from_utf8_lossy(&done.stderr));
 }
 
-/// `tests/fixtures/apps/<name>` with its npm packages: the path of its `server.js`.
+/// `tests/fixtures/loaded/<name>` with its npm packages: the path of its `server.js`.
 pub fn npm_app(name: &str) -> PathBuf {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let (from, to) = (super::fixture("apps").join(name), cache(name));
+    let (from, to) = (super::fixture("loaded").join(name), cache(name));
     fs::create_dir_all(&to).unwrap();
     fs::copy(from.join("server.js"), to.join("server.js")).unwrap();
     let wanted = fs::read_to_string(from.join("package.json")).unwrap_or_default();
@@ -28,7 +28,7 @@ pub fn npm_app(name: &str) -> PathBuf {
     if !wanted.is_empty() && fs::read_to_string(&stamp).unwrap_or_default() != wanted {
         super::need("npm", "apt-get install npm");
         fs::write(to.join("package.json"), &wanted).unwrap();
-        let what = format!("npm install of tests/fixtures/apps/{name} (it needs the npm registry)");
+        let what = format!("npm install of tests/fixtures/loaded/{name} (it needs the npm registry)");
         let quiet = ["install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts"];
         run(&what, Command::new("npm").args(quiet).current_dir(&to));
         fs::write(stamp, wanted).unwrap();

@@ -2,6 +2,7 @@
 
 pub mod installed;
 pub mod load;
+pub mod nodes;
 
 use serde_json::Value;
 use std::io::{Read, Write};
@@ -193,12 +194,17 @@ pub fn free_port() -> u16 {
 
 /// `GET /` on a fresh connection: status code and body.
 pub fn get(port: u16) -> Result<(u16, String), String> {
+    get_path(port, "/")
+}
+
+/// `GET path` likewise.
+pub fn get_path(port: u16, path: &str) -> Result<(u16, String), String> {
     let at = std::net::SocketAddr::from(([127, 0, 0, 1], port));
     let mut stream =
         TcpStream::connect_timeout(&at, Duration::from_secs(10)).map_err(|e| format!("connect: {e}"))?;
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     stream
-        .write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes())
         .map_err(|e| format!("write: {e}"))?;
     let mut text = Vec::new();
     stream.read_to_end(&mut text).map_err(|e| format!("read: {e}"))?;

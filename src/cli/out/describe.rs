@@ -78,14 +78,14 @@ fn facts(worker: &WorkerView, logs: &[LogSize], now: Stamp, colour: Colour) -> S
         row("script id", worker.id.to_string()),
         row("exec cwd", app.cwd.display().to_string()),
         row("exec mode", app.mode.pm2_name().to_owned()),
-        row("node.js version", app.node_version.clone().unwrap_or_else(none)),
+        row("node.js version", worker.node_version().map_or_else(none, str::to_owned)),
         row("node env", app.env.0.get("NODE_ENV").cloned().unwrap_or_else(none)),
         row("watch & reload", if watched(worker) { "✔" } else { "✘" }.to_owned()),
         row("unstable restarts", worker.unstable_restarts.to_string()),
         row("created at", fmt::iso_utc(worker.created.wall_ms)),
     ]);
     // Below PM2's rows, where no script looks for its own: what PM2 cannot tell.
-    rows.push(row("reason", worker.reason.to_string()));
+    rows.push(row("reason", worker.why()));
     if let (State::Backoff, Some(due)) = (worker.state, worker.next_start) {
         rows.push(row("next start", format!("in {:.1}s", due.since(now).as_secs_f64())));
     }

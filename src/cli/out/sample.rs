@@ -76,6 +76,8 @@ pub(crate) fn worker(id: u32, app: App) -> WorkerView {
         listening: Vec::new(),
         reloading: false,
         axm: None,
+        node_version: None,
+        trouble: None,
         out_file: shown(files.out),
         error_file: shown(files.error),
         pid_file: shown(Some(files.pid)),

@@ -103,7 +103,7 @@ fn scrollbar(buf: &mut Buffer, area: Rect, state: &State, theme: &Theme, visible
 
 /// Why a worker that is not running is not; for one that waits, when it will be tried again.
 pub fn explanation(worker: &WorkerView, state: &State) -> Option<(String, Hue)> {
-    let why = worker.reason.to_string();
+    let why = worker.why();
     match worker.state {
         WorkerState::Running | WorkerState::Ready | WorkerState::Starting | WorkerState::Stopping => None,
         WorkerState::Down => Some((why, Hue::Muted)),
