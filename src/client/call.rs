@@ -15,7 +15,6 @@ pub struct Client {
     /// Where no daemon is left to ask again, one may be started.
     may_start: bool,
     connection: Connection,
-    hello: Option<Hello>,
     next_id: u64,
 }
 
@@ -47,7 +46,7 @@ impl Client {
     /// Connects to a running daemon; [`ConnectError::NoDaemon`] if there is none.
     pub fn connect(home: &Home) -> Result<Client, ConnectError> {
         let connection = Connection::open(home)?;
-        Ok(Client { home: home.clone(), may_start: false, connection, hello: None, next_id: 1 })
+        Ok(Client { home: home.clone(), may_start: false, connection, next_id: 1 })
     }
 
     /// Connects; where no daemon runs, starts keeper and daemon and waits until they serve.
@@ -58,6 +57,11 @@ impl Client {
             let mut client = match Client::connect(home) {
                 Ok(client) => client,
                 Err(ConnectError::NoDaemon(_)) => start::start(home, notice)?,
+                Err(ConnectError::Greeting(_)) if tries + 1 < TRIES => {
+                    tries += 1;
+                    interrupt::pause(LOOK);
+                    continue;
+                }
                 Err(other) => return Err(other.into()),
             };
             client.may_start = true;
@@ -106,22 +110,14 @@ impl Client {
                         reply => Ok(reply),
                     };
                 }
-                Some(Received::Message(DaemonMessage::Hello(hello))) => self.hello = Some(hello),
                 Some(_other) => {}
             }
         }
     }
 
-    /// Who answers: waits for the daemon's hello, if it has not been read. `None`: it went away before.
-    pub fn hello(&mut self) -> Option<&Hello> {
-        while self.hello.is_none() {
-            match self.connection.receive() {
-                Ok(Some(Received::Message(DaemonMessage::Hello(hello)))) => self.hello = Some(hello),
-                Ok(Some(_other)) => {}
-                Ok(None) | Err(_) => return None,
-            }
-        }
-        self.hello.as_ref()
+    /// Who answers. `None`: it went away before it said so.
+    pub fn hello(&self) -> Option<&Hello> {
+        self.connection.hello.as_ref()
     }
 
     /// Turns the connection into a stream; ask for subscriptions there.

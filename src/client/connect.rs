@@ -43,6 +43,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) struct Connection {
     pub(super) socket: UnixStream,
     decoder: Decoder,
+    /// `None`: it went away before it said hello.
+    pub(super) hello: Option<Hello>,
 }
 
 impl Connection {
@@ -60,7 +62,7 @@ impl Connection {
             }
             Err(source) => return Err(ConnectError::Socket { path, source }),
         };
-        let mut connection = Connection { socket, decoder: Decoder::default() };
+        let mut connection = Connection { socket, decoder: Decoder::default(), hello: None };
         connection
             .send(&ClientMessage::Hello(Hello::ours()))
             .map_err(|e| ConnectError::Greeting(e.to_string()))?;
@@ -76,7 +78,9 @@ impl Connection {
     /// Waits for the daemon's first word. An end is left to whoever reads on.
     fn hear_hello(&mut self, patience: Duration) -> Result<(), ReadError> {
         self.socket.set_read_timeout(Some(patience))?;
-        self.receive()?;
+        if let Some(Received::Message(DaemonMessage::Hello(hello))) = self.receive()? {
+            self.hello = Some(hello);
+        }
         self.socket.set_read_timeout(None)?;
         Ok(())
     }
