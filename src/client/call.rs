@@ -57,7 +57,7 @@ impl Client {
             let mut client = match Client::connect(home) {
                 Ok(client) => client,
                 Err(ConnectError::NoDaemon(_)) => start::start(home, notice)?,
-                Err(ConnectError::Greeting(_)) if tries < TRIES => {
+                Err(ConnectError::Greeting(_)) if tries + 1 < TRIES => {
                     tries += 1;
                     interrupt::pause(LOOK);
                     continue;

@@ -42,9 +42,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) socket: UnixStream,
-    /// Who answers; `None`: it went away before it said so.
-    pub(super) hello: Option<Hello>,
     decoder: Decoder,
+    /// `None`: it went away before it said hello.
+    pub(super) hello: Option<Hello>,
 }
 
 impl Connection {
@@ -62,7 +62,7 @@ impl Connection {
             }
             Err(source) => return Err(ConnectError::Socket { path, source }),
         };
-        let mut connection = Connection { socket, hello: None, decoder: Decoder::default() };
+        let mut connection = Connection { socket, decoder: Decoder::default(), hello: None };
         connection
             .send(&ClientMessage::Hello(Hello::ours()))
             .map_err(|e| ConnectError::Greeting(e.to_string()))?;
