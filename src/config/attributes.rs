@@ -38,6 +38,8 @@ pub enum Expects {
     Signal,
     /// See `sockets`.
     Sockets,
+    /// true, false, or words of `model::rotation`.
+    Rotation,
     /// See `health`.
     Health,
     /// Kept as it is.
@@ -150,6 +152,7 @@ pub const ATTRIBUTES: &[Attribute] = &[
     row("reload_width", &["parallel"], Whole, Used),
     row("stop_signal", &["kill_signal"], Signal, Used),
     row("preload", &[], Flag, Used),
+    row("rotate", &["log_rotate"], Rotation, Used),
 ];
 
 /// The attribute that `key` means, by its name, an alias, or either in camelCase.

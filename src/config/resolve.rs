@@ -310,6 +310,7 @@ fn logs(attributes: &Attributes, name: &str, mode: Mode, cwd: &Path, caller: &Ca
         date_format: date_format.or_else(|| time.then(|| TIME_FORMAT.to_owned())),
         json: attributes.text("log_type") == Some("json"),
         disabled: attributes.flag("disable_logs").unwrap_or(false),
+        rotate: attributes.texts("rotate"),
     }
 }
 

@@ -3,17 +3,21 @@
 use super::mailbox::Letter;
 use super::owner::Owner;
 use super::probe::Probed;
+use super::upgrade;
 use crate::keeper::FromKeeper;
-use crate::logs::PumpNotice;
+use crate::logs::{PumpNotice, Source};
 use crate::metrics::Sampler;
+use crate::model::change::{Change, What};
 use crate::model::usage::{HostUsage, Usage};
 use crate::model::{Exit, Run};
 use crate::node::NodeEvent;
 use crate::supervisor::Event;
+use crate::sys::clock;
 use anyhow::Context;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram as StdDatagram;
+use std::path::Path;
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::net::UnixDatagram;
@@ -42,7 +46,7 @@ pub(super) async fn run(
     mut inputs: Inputs,
     server: JoinHandle<io::Result<()>>,
 ) -> anyhow::Result<()> {
-    let keeper = watch(&owner.link).context("watch the keeper")?;
+    let mut keeper = watch(&owner.link).context("watch the keeper")?;
     let notices = watch(owner.notices.socket()).context("watch for READY=1")?;
     let mut second = tokio::time::interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -50,12 +54,20 @@ pub(super) async fn run(
     let (samples, mut sampled) = mpsc::channel::<Sampled>(1);
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while !owner.ended {
+    while !owner.ended && !owner.upgrade.is_done() {
         let now = Instant::now();
+        let rebuild = owner.rebuild.due();
         tokio::select! {
-            ready = keeper.readable() => {
+            ready = keeper.readable(), if rebuild.is_none() => {
                 ready.context("wait for the keeper")?;
-                owner.hear_keeper(&keeper)?;
+                if !owner.hear_keeper(&keeper)? {
+                    owner.keeper_gone();
+                    keeper = watch(&owner.link).context("watch the keeper")?;
+                }
+            }
+            () = tokio::time::sleep_until(rebuild.unwrap_or(now)), if rebuild.is_some() => {
+                owner.rebuild_keeper();
+                keeper = watch(&owner.link).context("watch the keeper")?;
             }
             Some(letter) = inputs.from_sessions.recv() => owner.read(letter),
             Some(event) = inputs.from_node.recv() => owner.hear_node(event),
@@ -68,8 +80,12 @@ pub(super) async fn run(
                 owner.hear_notices(&notices)?;
             }
             () = tokio::time::sleep_until(owner.timers.next_at(now)) => owner.ring(),
-            _ = look.tick(), if owner.trees.pending() => owner.look_at_trees(),
+            _ = look.tick(), if owner.trees.pending() || !owner.late.is_empty() => {
+                owner.look_at_trees();
+                owner.look_for_codes();
+            }
             _ = second.tick() => {
+                owner.breathe();
                 if let Some(sampler) = sampler.take() {
                     sample(sampler, owner.pids(), samples.clone());
                 }
@@ -81,6 +97,9 @@ pub(super) async fn run(
                 owner.happen(Event::Sampled { usages });
             }
         }
+    }
+    if owner.upgrade.is_done() {
+        return upgrade::make_room(owner, server).await;
     }
     farewell(owner, server).await
 }
@@ -115,8 +134,15 @@ async fn farewell(owner: Owner, server: JoinHandle<io::Result<()>>) -> anyhow::R
 }
 
 impl Owner {
-    /// All that the keeper has said by now.
-    fn hear_keeper(&mut self, keeper: &UnixDatagram) -> anyhow::Result<()> {
+    /// Says that we are not frozen, and gives up waiting for what does not come.
+    fn breathe(&mut self) {
+        // A keeper that is gone is noticed by the link's end.
+        drop(self.link.ping());
+        self.upgrade.give_up_late();
+    }
+
+    /// All that the keeper has said by now; `false` if that was its last.
+    fn hear_keeper(&mut self, keeper: &UnixDatagram) -> anyhow::Result<bool> {
         let heard = keeper.try_io(Interest::READABLE, || {
             while let Some(message) = self.link.receive()? {
                 self.hear(message);
@@ -125,8 +151,9 @@ impl Owner {
             Err::<(), _>(io::ErrorKind::WouldBlock.into())
         });
         match heard {
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
             Err(e) if e.kind() != io::ErrorKind::WouldBlock => Err(e).context("hear the keeper"),
-            _ => Ok(()),
+            _ => Ok(true),
         }
     }
 
@@ -138,10 +165,12 @@ impl Owner {
                 self.happen(Event::SpawnFailed { run, what });
             }
             FromKeeper::Exited { run, pid, status, .. } => {
-                self.exited(run, pid, Exit::from_wait_status(status));
+                self.process_ended(run, pid, Exit::from_wait_status(status));
             }
+            FromKeeper::Welcome { keeper_pid, .. } => self.welcomed(keeper_pid),
+            FromKeeper::Upgraded { refusal } => self.keeper_upgraded(refusal),
             // Only said at the start.
-            FromKeeper::Welcome { .. } | FromKeeper::Entry(_) | FromKeeper::End => {}
+            FromKeeper::Entry(_) | FromKeeper::End => {}
         }
     }
 
@@ -174,6 +203,7 @@ impl Owner {
                     complain("forget a worker", self.link.forget(entry));
                 }
             }
+            PumpNotice::Rotated { source, path, kept, bytes } => self.rotated(&source, &path, &kept, bytes),
             PumpNotice::Recovered { entry, stream, failures } => {
                 tracing::info!(entry, ?stream, failures, "writes the log again");
             }
@@ -181,6 +211,16 @@ impl Owner {
                 tracing::error!(entry, ?stream, what, "failed to write a log");
             }
         }
+    }
+
+    /// A line in the log, and for those who watch.
+    fn rotated(&self, source: &Source, path: &Path, kept: &Path, bytes: u64) {
+        let (path, kept) = (path.display(), kept.display());
+        tracing::info!(app = %source.name, id = source.worker.0, %path, %kept, bytes, "rotated a log");
+        let what = What::Note { text: format!("log rotated at {bytes} bytes: {kept}") };
+        let name = source.name.to_string();
+        // Nobody may be watching.
+        drop(self.changes.send(Change { at: clock::now(), worker: source.worker, name, what }));
     }
 
     fn ring(&mut self) {

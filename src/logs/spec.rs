@@ -1,5 +1,6 @@
 //! What the pump is told about an entry, and what it tells back.
 
+use crate::model::rotation::Words;
 use crate::model::{StreamKind, WorkerId};
 use crate::sys::page::Page;
 use crate::sys::pipe;
@@ -34,6 +35,8 @@ pub struct SinkSpec {
     pub json: bool,
     /// Neither files nor subscribers: what comes is thrown away.
     pub disabled: bool,
+    /// Where the files are rotated otherwise than the home's.
+    pub rotate: Words,
 }
 
 impl SinkSpec {
@@ -95,6 +98,17 @@ pub enum PumpNotice {
         stream: StreamKind,
         /// Completes "failed to …".
         what: String,
+    },
+    /// A log was put aside.
+    Rotated {
+        /// Whose (one of those, if several share it).
+        source: Source,
+        /// The log.
+        path: PathBuf,
+        /// Its old content.
+        kept: PathBuf,
+        /// How much that is.
+        bytes: u64,
     },
     /// It is written again.
     Recovered {

@@ -1,5 +1,6 @@
 //! How a worker is to be treated: restart, stop, readiness, limits, logs. Defaults are PM2 7's.
 
+use super::rotation::Words;
 use super::units::Bytes;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -153,6 +154,9 @@ pub struct Logs {
     pub json: bool,
     /// Neither files nor streaming.
     pub disabled: bool,
+    /// Words of [`super::rotation`] that differ from the home's.
+    #[serde(default, skip_serializing_if = "Words::is_empty")]
+    pub rotate: Words,
 }
 
 /// How the connections to a cluster app's ports are shared out.

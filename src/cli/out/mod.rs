@@ -15,6 +15,7 @@ pub mod number;
 pub mod reload;
 #[cfg(test)]
 pub(crate) mod sample;
+pub mod settings;
 pub mod table;
 
 use colour::Colour;
