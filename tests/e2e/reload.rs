@@ -81,10 +81,9 @@ fn five_reloads_of_fastify_lose_nothing() {
     five_reloads("fastify", "rr");
 }
 
-#[test]
-fn restarts_and_scaling_lose_nothing_either() {
+fn restarts_and_scaling(scheduling: &str) {
     let home = TestHome::new();
-    let port = app(&home, "http", 3, "");
+    let port = app(&home, "http", 3, &format!("scheduling: '{scheduling}'"));
     let load = mixed(port);
     load.go_on(100);
     for id in ["0", "1", "2"] {
@@ -99,6 +98,21 @@ fn restarts_and_scaling_lose_nothing_either() {
     home.ok(&["restart", "web"]);
     load.go_on(50);
     none_failed(&load.end());
+}
+
+#[test]
+fn restarts_and_scaling_lose_nothing_in_turn() {
+    restarts_and_scaling("rr");
+}
+
+#[test]
+fn restarts_and_scaling_lose_nothing_with_one_shared_socket() {
+    restarts_and_scaling("shared");
+}
+
+#[test]
+fn restarts_and_scaling_lose_nothing_with_a_socket_each() {
+    restarts_and_scaling("reuseport");
 }
 
 #[test]

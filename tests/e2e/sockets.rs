@@ -154,7 +154,6 @@ fn an_unmodified_node_program_outside_the_cluster_is_drained() {
 
 /// nginx's configuration: everything on `port` goes to `upstream`, on kept connections.
 fn nginx(home: &TestHome, port: u16, upstream: &str) -> String {
-    need("nginx", "apt-get install nginx-light");
     let dir = home.work();
     // Its workers are otherwise somebody who may not look into the test's directory.
     let user = if std::fs::metadata("/proc/self").unwrap().uid() == 0 { "user root;" } else { "" };
@@ -168,7 +167,8 @@ fn nginx(home: &TestHome, port: u16, upstream: &str) -> String {
         dir.display()
     );
     let config = home.file("nginx.conf", &text);
-    let program = ["/usr/sbin/nginx", "/usr/bin/nginx"].into_iter().find(|p| Path::new(p).exists()).unwrap();
+    let program = ["/usr/sbin/nginx", "/usr/bin/nginx"].into_iter().find(|p| Path::new(p).exists());
+    let program = program.expect("this test needs `nginx`: apt-get install nginx-light");
     format!(
         "{{ name: 'nginx', script: '{program}', interpreter: 'none', stop_signal: 'SIGQUIT', \
          args: ['-p', {dir:?}, '-c', {config:?}, '-g', 'daemon off;'] }}"
