@@ -340,7 +340,7 @@ impl Run {
                 }
             }
             Command::SetSink { entry, sink } => {
-                if let Some(known) = self.entries.get_mut(&entry) {
+                if let Some(known) = self.entries.get_mut(&entry).filter(|known| known.sink != sink) {
                     known.streams.iter_mut().for_each(|stream| stream.set_sink(&sink, &mut self.tools.files));
                     self.tools.enlist(&sink, &known.source);
                     self.tools.release(&std::mem::replace(&mut known.sink, sink));
