@@ -83,6 +83,7 @@ impl Owner {
             Err(error) => tracing::error!(%error, "failed to write a record"),
         }
         self.leaving.insert(run.entry);
+        self.log_troubles.remove(&run.entry);
         self.pump.close(run.entry);
     }
 
@@ -92,6 +93,9 @@ impl Owner {
             write_pid(&pid_file, pid);
             self.processes.insert(run, super::owner::Process { pid, pid_file });
             self.unsampled.insert(run);
+        }
+        if let Some(record) = self.entries.get(&run.entry) {
+            self.pump.set_source(run.entry, super::spawn::source(record, Some(pid)));
         }
         self.happen(Event::Spawned { run, pid });
     }

@@ -13,6 +13,7 @@ mod follow;
 mod journal;
 mod keep;
 mod mailbox;
+mod overflow;
 mod owner;
 mod run;
 mod server;

@@ -2,6 +2,7 @@
 
 use super::keep::complain;
 use super::mailbox::Letter;
+use super::overflow::Troubles;
 use super::sockets::Sockets;
 use super::timers::Timers;
 use super::trees::Trees;
@@ -49,6 +50,8 @@ pub(super) struct Owner {
     pub(super) entries: HashMap<u64, Record>,
     /// Entries that are over and only drain their logs.
     pub(super) leaving: HashSet<u64>,
+    /// Entries whose log files took nothing at some time.
+    pub(super) log_troubles: HashMap<u64, Troubles>,
     pub(super) host: HostUsage,
     pub(super) view: DaemonView,
     /// Everything is stopped and nothing more is to be done.
@@ -91,6 +94,7 @@ impl Owner {
             unsampled: HashSet::new(),
             entries: HashMap::new(),
             leaving: HashSet::new(),
+            log_troubles: HashMap::new(),
             host: HostUsage::default(),
             view,
             ended: false,

@@ -10,7 +10,7 @@ use crate::model::{App, Run, StreamKind};
 use crate::node::{self, ChannelSpec};
 use crate::supervisor::Record;
 use crate::sys::paths::Home;
-use rustix::pipe::{PipeFlags, pipe_with};
+use crate::sys::pipe::{fair_capacity, stdio};
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -76,7 +76,7 @@ impl Owner {
         self.link.spawn(&request).map_err(|e| format!("ask the keeper for a process: {e}"))?;
         self.entries.insert(run.entry, record.clone());
         if let Some(held) = held {
-            self.pump.attach(run.entry, source(record), sink(record, &self.home), held);
+            self.pump.attach(run.entry, source(record, None), sink(record, &self.home), held);
         }
         self.pump.add_pipe(run.entry, StreamKind::Out, run.generation, made.out);
         self.pump.add_pipe(run.entry, StreamKind::Err, run.generation, made.err);
@@ -90,7 +90,9 @@ impl Owner {
         let sockets = self.sockets.of(app, &self.link)?;
         let count = sockets.len();
         let null = std::fs::File::open("/dev/null").map_err(|e| format!("open `/dev/null`: {e}"))?;
-        let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(|e| format!("make a pipe: {e}"));
+        // Two a worker, this one's included.
+        let capacity = fair_capacity(2 * (self.entries.len() + 1));
+        let pipe = || stdio(capacity).map_err(|e| format!("make a pipe: {e}"));
         let (out, out_child) = pipe()?;
         let (err, err_child) = pipe()?;
         let mut map = vec![(0, OwnedFd::from(null)), (1, out_child), (2, err_child)];
@@ -132,8 +134,13 @@ pub(super) fn pipe_tag(stream: StreamKind, generation: u64) -> Tag {
 }
 
 /// Whose lines they are.
-pub(super) fn source(record: &Record) -> Source {
-    Source { worker: record.worker, name: Arc::from(record.app.name.as_str()) }
+pub(super) fn source(record: &Record, pid: Option<u32>) -> Source {
+    Source {
+        worker: record.worker,
+        name: Arc::from(record.app.name.as_str()),
+        instance: record.instance,
+        pid,
+    }
 }
 
 /// Where they go.
@@ -149,6 +156,7 @@ pub(super) fn sink(record: &Record, home: &Home) -> SinkSpec {
         date_format: logs.date_format.clone(),
         json: logs.json,
         disabled: logs.disabled,
+        overflow: logs.overflow,
     }
 }
 

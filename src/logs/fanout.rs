@@ -4,6 +4,7 @@
 
 use super::lines;
 use super::recent::Recent;
+use super::spec::Source;
 use crate::model::{StreamKind, WorkerId};
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -19,6 +20,10 @@ pub struct LogLines {
     pub name: Arc<str>,
     /// Which stream.
     pub stream: StreamKind,
+    /// Which copy of the app.
+    pub instance: u32,
+    /// The worker's process, or the daemon.
+    pub pid: Option<u32>,
     /// When they were read from the worker, Unix milliseconds.
     pub at_ms: i64,
     /// The lines. Each ends with `\n`, but for one longer than [`lines::LONGEST`].
@@ -39,7 +44,13 @@ impl LogLines {
         bytes: Bytes,
     ) -> LogLines {
         let lines = lines::count(&bytes);
-        LogLines { worker, name, stream, at_ms, bytes, lines, sequence: 0 }
+        LogLines { worker, name, stream, instance: 0, pid: None, at_ms, bytes, lines, sequence: 0 }
+    }
+
+    /// Lines of a worker.
+    pub fn of(source: &Source, stream: StreamKind, at_ms: i64, bytes: Bytes) -> LogLines {
+        let lines = LogLines::new(Some(source.worker), source.name.clone(), stream, at_ms, bytes);
+        LogLines { instance: source.instance, pid: source.pid, ..lines }
     }
 
     /// The last lines of it, no more than there are, without copying them.

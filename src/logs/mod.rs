@@ -1,8 +1,8 @@
 //! From a worker's pipe to its file, and to subscribers.
 //!
 //! `pump` is the thread; `pipe` what it does for one stream, with `record` to survive kill -9, `format` and `date`
-//! for the looks, `file` for the files. `fanout` and `recent` serve those who watch, `tail` reads files backwards.
-//! Not here yet: rotation, compression, search, spilling to memory.
+//! for the looks, `file` for the files, `spill` and its `ledger` for what no file takes. `fanout` and `recent` serve those who watch, `tail` reads files backwards.
+//! Not here yet: rotation, compression, search.
 
 mod command;
 mod date;
@@ -10,12 +10,17 @@ mod error;
 pub mod fanout;
 mod file;
 mod format;
+mod ledger;
 pub mod lines;
+mod overflow;
 mod pipe;
 pub mod pump;
 mod recent;
 mod record;
+mod sink;
 mod spec;
+mod spill;
+mod stuck;
 pub mod tail;
 
 #[cfg(test)]
@@ -25,4 +30,4 @@ pub use command::Flushed;
 pub use error::LogError;
 pub use fanout::{Delivery, Fanout, Filter, LogLines, Subscription, Workers};
 pub use pump::Pump;
-pub use spec::{Held, PumpNotice, SinkSpec, Source, held};
+pub use spec::{Held, Overflowed, PumpNotice, SinkSpec, Source, SpillFiles, held, spill_files};

@@ -10,36 +10,42 @@
 //! frozen, so the same bytes are rendered again to the same offsets. There is no other recovery than this
 //! (`repeat`), and each step begins with it.
 //!
-//! When a file accepts nothing, the batch is taken back and the bytes stay in staging, then in the pipe, then
-//! with the worker, which waits when it writes. Spilling to memory would go between pipe and staging.
+//! When a file accepts nothing, the batch is taken back and the bytes stay in staging, then in the pipe, then in the
+//! spill ([`Stream::overflow`]), which goes between pipe and staging; what it held is written before the pipes are
+//! read again. When it may hold no more, bytes are dropped or the worker waits when it writes.
 
 use super::error::LogError;
 use super::fanout::{Fanout, LogLines};
 use super::file::Files;
-use super::format::{Format, Piece};
+use super::format::Piece;
 use super::lines::{self, Splitter};
 use super::record::{Batch, Place, Record};
+use super::ledger::Ledger;
+use super::sink::Sink;
 use super::spec::{SinkSpec, Source};
+use super::spill::{Given, Spill};
 use crate::model::StreamKind;
 use crate::sys::clock;
 use crate::sys::pipe::{self, Scratch, Shift};
 use bytes::Bytes;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 
 /// A step moves about this much, so that one stream does not keep the others waiting. More than a pipe holds.
-const BUDGET: usize = 1 << 20;
+pub(super) const BUDGET: usize = 1 << 20;
 
 /// One stream of an entry.
 #[derive(Debug)]
 pub struct Stream {
     /// Names it in the pump.
     pub token: u64,
-    kind: StreamKind,
-    staging: OwnedFd,
-    record: Record,
-    sink: Sink,
+    pub(super) kind: StreamKind,
+    pub(super) staging: OwnedFd,
+    pub(super) record: Record,
+    pub(super) sink: Sink,
     splitter: Splitter,
+    /// Until the spill has it.
+    pub(super) ledger: Option<Ledger>,
+    pub(super) spill: Option<Spill>,
     /// Oldest generation first.
     pub inlets: Vec<Inlet>,
     /// At their end and empty; for the pump to unregister.
@@ -55,14 +61,6 @@ pub struct Inlet {
     pub pipe: OwnedFd,
     /// Bytes it can hold.
     pub capacity: usize,
-}
-
-#[derive(Debug)]
-struct Sink {
-    paths: [Option<PathBuf>; 2],
-    format: Format,
-    merged: bool,
-    disabled: bool,
 }
 
 /// What all streams of a pump work with.
@@ -89,7 +87,7 @@ pub struct Step {
 
 /// Why bytes may be written that do not end a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pressure {
+pub(super) enum Pressure {
     /// They may not: the rest of the line can still come.
     None,
     /// Staging takes no more.
@@ -98,7 +96,15 @@ enum Pressure {
     Ended,
 }
 
-enum Stop {
+/// Where bytes of the pipes go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Target {
+    Staging,
+    /// As long as it holds less than this.
+    Spill(u64),
+}
+
+pub(super) enum Stop {
     Dry,
     Full,
     Ended(usize),
@@ -111,7 +117,7 @@ impl Stream {
         token: u64,
         kind: StreamKind,
         staging: OwnedFd,
-        record: Record,
+        (record, ledger): (Record, Ledger),
         spec: &SinkSpec,
         files: &mut Files,
     ) -> Stream {
@@ -122,6 +128,8 @@ impl Stream {
             record,
             sink: Sink::of(spec, kind),
             splitter: Splitter::default(),
+            ledger: Some(ledger),
+            spill: None,
             inlets: Vec::new(),
             closed: Vec::new(),
         };
@@ -151,21 +159,29 @@ impl Stream {
         if outcome.is_err() {
             self.guard(&mut tools.files);
         }
+        self.free_spill()?;
         outcome
     }
 
     /// A last step: also writes what does not end a line, then lets go of the files. Bytes that could not be
     /// written are lost; the error says why.
     pub fn finish(&mut self, tools: &mut Tools, source: &Source) -> Result<(), LogError> {
-        // One step takes all that was there; who goes on writing now writes to nobody.
-        let outcome = self.step(tools, source).and_then(|_| self.flush(tools, source, Pressure::Ended));
+        // These steps take all that was there; who goes on writing now writes to nobody.
+        let mut steps = self.spill_bytes() / BUDGET as u64 + 1;
+        let outcome = loop {
+            match self.step(tools, source) {
+                Ok(Step { more: true, .. }) if steps > 0 => steps -= 1,
+                Ok(_) => break self.flush(tools, source, Pressure::Ended),
+                Err(error) => break Err(error),
+            }
+        };
         self.sink.paths().for_each(|path| tools.files.release(path, self.token));
         outcome
     }
 
-    /// Bytes that are in staging, not in the files.
-    pub fn staged(&self) -> usize {
-        pipe::pending(&self.staging).unwrap_or(0)
+    /// Bytes that are in staging or spilled, not in the files.
+    pub fn kept(&self) -> u64 {
+        pipe::pending(&self.staging).unwrap_or(0) as u64 + self.spill_bytes()
     }
 
     fn advance(&mut self, tools: &mut Tools, source: &Source) -> Result<Step, LogError> {
@@ -173,7 +189,13 @@ impl Stream {
         let mut step = Step::default();
         let mut total = 0;
         while total < BUDGET {
-            let (moved, stop) = self.fill(&mut step).map_err(LogError::Pipe)?;
+            let (moved, stop) = match self.unspill(&mut tools.rendered)? {
+                Given::Full(moved) => (moved, Stop::Full),
+                Given::All(moved) => {
+                    total += moved;
+                    self.fill(&mut step, Target::Staging)?
+                }
+            };
             total += moved;
             match stop {
                 Stop::Full => {
@@ -195,26 +217,29 @@ impl Stream {
 
     /// At the end of a pipe an unfinished line is over, unless it is already a newer generation's: the older
     /// pipe was held by somebody else for long, or its end is seen again by the next daemon.
-    fn pressure_of_end(&self, index: usize) -> Pressure {
+    pub(super) fn pressure_of_end(&self, index: usize) -> Pressure {
         let newer = self.inlets.get(index).is_some_and(|inlet| inlet.generation < self.record.generation());
         if newer { Pressure::None } else { Pressure::Ended }
     }
 
-    /// Pipes → staging, until it is full, the pipes are empty, or one of them is at its end.
+    /// Pipes → staging (or spill), until it is full, the pipes are empty, or one of them is at its end.
     ///
     /// What a newer generation wrote must not overtake what an older one wrote before it. So it is first asked
     /// what the newer pipes hold, then the older ones are emptied, then no more than that is taken.
-    fn fill(&self, step: &mut Step) -> std::io::Result<(usize, Stop)> {
-        let Some((oldest, newer)) = self.inlets.split_first() else { return Ok((0, Stop::Dry)) };
+    pub(super) fn fill(&mut self, step: &mut Step, target: Target) -> Result<(usize, Stop), LogError> {
+        if self.inlets.is_empty() {
+            return Ok((0, Stop::Dry));
+        }
         let mut total = 0;
         loop {
-            let held = newer.iter().map(|inlet| pipe::pending(&inlet.pipe)).collect::<Result<Vec<_>, _>>()?;
-            let limits = std::iter::once(usize::MAX).chain(held.iter().copied());
+            let held = self.inlets.iter().skip(1).map(|inlet| pipe::pending(&inlet.pipe));
+            let held = held.collect::<Result<Vec<_>, _>>().map_err(LogError::Pipe)?;
+            let limits = std::iter::once(usize::MAX).chain(held);
             let mut again = false;
-            for (index, (inlet, limit)) in std::iter::once(oldest).chain(newer).zip(limits).enumerate() {
-                let (moved, stop) = self.draw(index, inlet, limit)?;
+            for (index, limit) in limits.enumerate() {
+                let (moved, stop) = self.draw(index, limit, target)?;
                 total += moved;
-                step.busy |= total >= inlet.capacity / 2;
+                step.busy |= total >= self.inlets[index].capacity / 2;
                 again |= index > 0 && moved > 0;
                 match stop {
                     Stop::Dry => {}
@@ -228,21 +253,39 @@ impl Stream {
     }
 
     /// Up to `limit` bytes of one pipe.
-    fn draw(&self, index: usize, inlet: &Inlet, limit: usize) -> std::io::Result<(usize, Stop)> {
+    fn draw(&mut self, index: usize, limit: usize, target: Target) -> Result<(usize, Stop), LogError> {
+        let Stream { inlets, record, staging, spill, .. } = self;
+        let inlet = &inlets[index];
         let mut total = 0;
         if limit > 0 {
-            self.record.reach(inlet.generation);
+            record.reach(inlet.generation);
         }
         while total < limit {
-            match pipe::shift(&inlet.pipe, &self.staging, (limit - total).min(BUDGET))? {
+            let most = (limit - total).min(BUDGET);
+            let shift = match (target, &mut *spill) {
+                (Target::Staging, _) => pipe::shift(&inlet.pipe, &*staging, most).map_err(LogError::Pipe)?,
+                (Target::Spill(_), None) => return Ok((total, Stop::Full)),
+                (Target::Spill(room), Some(spill)) => {
+                    let most = usize::try_from(room.saturating_sub(spill.held())).unwrap_or(most).min(most);
+                    if most == 0 {
+                        return Ok((total, Stop::Full));
+                    }
+                    spill.take(&inlet.pipe, most).map_err(LogError::Spill)?
+                }
+            };
+            match shift {
                 Shift::Moved(bytes) => total += bytes,
                 Shift::Ended => return Ok((total, Stop::Ended(index))),
+                Shift::Blocked if target != Target::Staging => return Ok((total, Stop::Dry)),
                 // Only this thread fills staging: not full now, not full at the splice.
-                Shift::Blocked if pipe::is_full(&self.staging)? => return Ok((total, Stop::Full)),
+                Shift::Blocked if pipe::is_full(&*staging).map_err(LogError::Pipe)? => {
+                    return Ok((total, Stop::Full));
+                }
                 Shift::Blocked => return Ok((total, Stop::Dry)),
             }
         }
-        Ok((total, if pipe::is_over(&inlet.pipe)? { Stop::Ended(index) } else { Stop::Dry }))
+        let over = pipe::is_over(&inlet.pipe).map_err(LogError::Pipe)?;
+        Ok((total, if over { Stop::Ended(index) } else { Stop::Dry }))
     }
 
     fn flush(&mut self, tools: &mut Tools, source: &Source, pressure: Pressure) -> Result<(), LogError> {
@@ -371,28 +414,8 @@ impl Stream {
 
     fn tell(&self, source: &Source, at_ms: i64, lines: Option<Bytes>, fanout: &Fanout) {
         if let Some(bytes) = lines {
-            fanout.publish(LogLines::new(Some(source.worker), source.name.clone(), self.kind, at_ms, bytes));
+            fanout.publish(LogLines::of(source, self.kind, at_ms, bytes));
         }
-    }
-}
-
-impl Sink {
-    fn of(spec: &SinkSpec, stream: StreamKind) -> Sink {
-        Sink {
-            paths: spec.paths(stream).map(|path| path.map(PathBuf::from)),
-            format: Format::of(spec),
-            merged: spec.merged,
-            disabled: spec.disabled,
-        }
-    }
-
-    fn paths(&self) -> impl Iterator<Item = &PathBuf> {
-        self.paths.iter().flatten()
-    }
-
-    /// Other streams write to one of the files: lines must stay whole.
-    fn is_shared(&self, files: &Files) -> bool {
-        self.paths().any(|path| self.merged || files.is_shared(path))
     }
 }
 

@@ -132,6 +132,8 @@ mod tests {
             worker: Some(crate::model::WorkerId(3)),
             name: "web".into(),
             stream: StreamKind::Out,
+            instance: None,
+            pid: None,
             at_ms: Some(1),
             history: false,
             path: None,

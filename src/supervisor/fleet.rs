@@ -128,6 +128,11 @@ impl Fleet {
                 }
             }
             Event::Reported { run, usage } => self.note(run, turn, |entry| entry.node = Some(usage)),
+            Event::LogTrouble { run, trouble } => self.at(run, turn, |worker, _| {
+                if let Some((entry, _)) = worker.entry_mut(run) {
+                    entry.log_trouble = trouble;
+                }
+            }),
             Event::AxmChanged { run, axm } => self.note(run, turn, |entry| entry.axm = Some(axm)),
         }
     }

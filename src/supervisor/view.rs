@@ -61,6 +61,7 @@ impl Worker {
             listening: entry.record.listening.clone(),
             reloading: self.replacement.is_some(),
             axm: entry.axm.clone(),
+            log_trouble: entry.log_trouble.clone(),
             out_file: files.out,
             error_file: files.error,
             pid_file: files.pid,

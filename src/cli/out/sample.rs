@@ -75,6 +75,7 @@ pub(crate) fn worker(id: u32, app: App) -> WorkerView {
         listening: Vec::new(),
         reloading: false,
         axm: None,
+        log_trouble: None,
         out_file: shown(files.out),
         error_file: shown(files.error),
         pid_file: shown(Some(files.pid)),

@@ -193,7 +193,7 @@ async fn a_stuck_stream_is_told_keeps_its_bytes_and_holds_up_nobody_else() {
     write(&full, b"kept\n");
     let mut told = HashSet::new();
     while told.len() < 2 {
-        let PumpNotice::Trouble { entry, stream: StreamKind::Out, what } = bench.notice().await else {
+        let PumpNotice::Trouble { entry, stream: StreamKind::Out, what, .. } = bench.notice().await else {
             panic!("no trouble")
         };
         assert!(what.contains("log file `"), "{what}");

@@ -3,8 +3,9 @@
 mod flow;
 mod full;
 mod kill;
+mod spill;
 
-use super::{Fanout, Held, Pump, PumpNotice, SinkSpec, Source, held};
+use super::{Fanout, Held, Pump, PumpNotice, SinkSpec, Source, SpillFiles, held, spill_files};
 use crate::model::{StreamKind, WorkerId};
 use crate::sys::pipe;
 use std::os::fd::OwnedFd;
@@ -80,11 +81,20 @@ impl Bench {
         }
     }
 
+    /// The next notice; memory that is wanted is given.
     async fn notice(&mut self) -> PumpNotice {
-        tokio::time::timeout(DEADLINE, self.notices.recv())
-            .await
-            .expect("no notice came")
-            .expect("the pump died")
+        loop {
+            let notice = tokio::time::timeout(DEADLINE, self.notices.recv())
+                .await
+                .expect("no notice came")
+                .expect("the pump died");
+            match notice {
+                PumpNotice::SpillWanted { entry, stream } => {
+                    self.pump.add_spill(entry, stream, spill_files().unwrap());
+                }
+                told => return told,
+            }
+        }
     }
 
     /// Waits for the next pipe that is at its end.
@@ -102,7 +112,7 @@ impl Bench {
 }
 
 fn source(entry: u64) -> Source {
-    Source { worker: WorkerId(u32::try_from(entry).unwrap()), name: "web".into() }
+    Source { worker: WorkerId(u32::try_from(entry).unwrap()), name: "web".into(), instance: 0, pid: None }
 }
 
 fn shell(dir: &TempDir, script: &str, out: OwnedFd, err: OwnedFd) -> std::process::Child {
