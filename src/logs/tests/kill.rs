@@ -19,6 +19,8 @@ use std::thread::JoinHandle;
 
 const CHILD: &str = "logs::tests::kill::the_pump_that_is_killed";
 const ENTRIES: u64 = 6;
+/// The longest life of a pump.
+pub(super) const USUAL_DELAY_US: u64 = 25_000;
 const STREAMS: [StreamKind; 2] = [StreamKind::Out, StreamKind::Err];
 
 /// Raw, dated with a combined file, two workers merged into one file, JSON; the last one drops, the others block.
@@ -155,13 +157,13 @@ pub(super) fn from_env(name: &str, default: u64) -> u64 {
 }
 
 /// Lets a child pump and kills it: sometimes while it attaches, mostly when it is at work.
-fn kill_once(dir: &Path, kept: &[Kept], random: &mut Random) {
+fn kill_once(dir: &Path, kept: &[Kept], random: &mut Random, delay_us: u64) {
     let (mut child, mut socket) = start_child(dir, kept);
     if random.below(4) > 0 {
         socket.set_read_timeout(Some(DEADLINE)).unwrap();
         socket.read_exact(&mut [0]).unwrap();
     }
-    socket.set_read_timeout(Some(Duration::from_micros(1 + random.below(25_000)))).unwrap();
+    socket.set_read_timeout(Some(Duration::from_micros(1 + random.below(delay_us)))).unwrap();
     // Nothing comes: this is the delay.
     let _delay = socket.read_exact(&mut [0; 2]);
     child.kill().unwrap();
@@ -197,16 +199,17 @@ fn verify(path: &Path, entry_format: u64, counts: &[(u64, StreamKind, u64)]) {
 #[tokio::test]
 async fn no_line_is_lost_doubled_torn_or_out_of_order_when_the_pump_is_killed_at_any_instant() {
     let dir = tempfile::tempdir().unwrap();
-    let dropped = kill_often(dir.path(), from_env("PMON_KILLS", 120), |_, _| {}).await;
+    let dropped = kill_often(dir.path(), from_env("PMON_KILLS", 120), |_, _| USUAL_DELAY_US).await;
     assert_eq!(dropped, 0);
 }
 
-/// Kills the pump so often while it writes to `dir`, and lets `disturb` do something before each kill; then checks
+/// Kills the pump so often while it writes to `dir`, and lets `disturb` do something before each kill and
+/// say how long it may take at most, in microseconds; then checks
 /// every line. Returns the number of bytes whose loss was told.
 pub(super) async fn kill_often(
     dir: &Path,
     kills: u64,
-    mut disturb: impl FnMut(u64, &mut Random),
+    mut disturb: impl FnMut(u64, &mut Random) -> u64,
 ) -> u64 {
     let seed = from_env("PMON_SEED", crate::sys::clock::monotonic_ns() | 1);
     println!("PMON_SEED={seed}");
@@ -228,22 +231,28 @@ pub(super) async fn kill_often(
     let mut interrupted = 0;
     for kill in 0..kills {
         generation.store(1 + kill * GENERATIONS / kills, Ordering::Relaxed);
-        disturb(kill, &mut random);
-        kill_once(dir, &kept, &mut random);
+        let delay = disturb(kill, &mut random);
+        kill_once(dir, &kept, &mut random, delay);
         let published = |stream| {
             kept.iter()
                 .filter(move |kept| Record::open(&kept.held.record, stream).unwrap().published().is_some())
         };
         interrupted += STREAMS.into_iter().flat_map(published).count();
     }
-    disturb(kills, &mut random);
+    let _no_kill_follows = disturb(kills, &mut random);
     generation.store(u64::MAX, Ordering::Relaxed);
     for (entry, kept) in (1..).zip(kept) {
         attach(&bench.pump, dir, entry, kept);
     }
     bench.pump.begin();
-    for _ in 0..ENTRIES * 2 * GENERATIONS {
-        bench.closed().await;
+    let mut open = ENTRIES * 2 * GENERATIONS;
+    while open > 0 {
+        match bench.notice().await {
+            PumpNotice::PipeClosed { .. } => open -= 1,
+            // Of the time before.
+            PumpNotice::Recovered { .. } => {}
+            other => panic!("{other:?}"),
+        }
     }
     let counts: Vec<_> = writers
         .into_iter()

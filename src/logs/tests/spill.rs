@@ -1,7 +1,7 @@
 //! Memory for what no file takes: kill -9 with a disk that is full again and again, markers, workers that wait.
 
 use super::full::run_on_a_small_disk;
-use super::kill::{from_env, kill_often};
+use super::kill::{USUAL_DELAY_US, from_env, kill_often};
 use super::*;
 use crate::model::policy::Overflow;
 
@@ -24,14 +24,18 @@ async fn killed_on_a_disk_that_is_sometimes_full() {
         let facts = rustix::fs::statvfs(&disk).unwrap();
         let used = (facts.f_blocks - facts.f_bfree) * facts.f_frsize;
         // Full for a while, then room for a while.
-        match random.below(8) {
+        match random.below(16) {
             _ if kill == kills => resize(8 << 30),
-            0..5 => resize(used + (4 << 20)),
-            _ => {
+            0..3 => resize(used + (16 << 20)),
+            3..6 => {
                 full += 1;
                 resize(used + 4096);
             }
+            // Long enough to spill all that may be.
+            6 => return 20 * USUAL_DELAY_US,
+            _ => {}
         }
+        USUAL_DELAY_US
     })
     .await;
     println!("{dropped} bytes dropped, full {full} times");
