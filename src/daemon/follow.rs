@@ -70,8 +70,8 @@ pub(super) async fn logs(wanted: LogsRequest, desk: &Desk, outbox: &Outbox) -> R
                     history: false,
                     path: None,
                 };
-                if let Ok(frame) = Frame::log(&header, &lines.bytes) {
-                    outbox.frame(frame).await?;
+                if let Ok(head) = Frame::log_head(&header, lines.bytes.len()) {
+                    outbox.log(head, lines.bytes).await?;
                 }
             }
             Delivery::Lagged { lines } => outbox.push(Push::Lagged { lines }).await?,

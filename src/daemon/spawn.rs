@@ -37,7 +37,7 @@ impl Owner {
         let made = self.make(app)?;
         let fresh = !self.entries.contains_key(&run.entry);
         let held =
-            if fresh { Some(crate::logs::held().map_err(|e| format!("make log pipes: {e}"))?) } else { None };
+            if fresh { Some(crate::logs::held(self.pipe_capacity()).map_err(|e| format!("make log pipes: {e}"))?) } else { None };
         let generation = u32::try_from(run.generation).unwrap_or(u32::MAX);
         let tag = |kind, index| Tag { kind, index };
         let mut keep = vec![
@@ -86,12 +86,16 @@ impl Owner {
         Ok(())
     }
 
+    /// A worker has two pipes and two staging pipes; this one is counted too.
+    fn pipe_capacity(&self) -> usize {
+        fair_capacity(4 * (self.entries.len() + 1))
+    }
+
     fn make(&mut self, app: &App) -> Result<Made, String> {
         let sockets = self.sockets.of(app, &self.link)?;
         let count = sockets.len();
         let null = std::fs::File::open("/dev/null").map_err(|e| format!("open `/dev/null`: {e}"))?;
-        // Two a worker, this one's included.
-        let capacity = fair_capacity(2 * (self.entries.len() + 1));
+        let capacity = self.pipe_capacity();
         let pipe = || stdio(capacity).map_err(|e| format!("make a pipe: {e}"));
         let (out, out_child) = pipe()?;
         let (err, err_child) = pipe()?;

@@ -89,11 +89,15 @@ impl Filter {
     }
 
     fn wants(&self, batch: &LogLines) -> bool {
-        let stream = match batch.stream {
+        self.fits(batch.worker, batch.stream)
+    }
+
+    fn fits(&self, worker: Option<WorkerId>, stream: StreamKind) -> bool {
+        let stream = match stream {
             StreamKind::Out => self.out,
             StreamKind::Err => self.err,
         };
-        stream && self.wants_worker(batch.worker)
+        stream && self.wants_worker(worker)
     }
 }
 
@@ -148,6 +152,11 @@ impl Fanout {
             queue.push(batch.clone());
         }
         hub.recent.entry(batch.worker).or_default().push(batch);
+    }
+
+    /// Somebody wants what this stream says.
+    pub fn is_wanted(&self, worker: WorkerId, stream: StreamKind) -> bool {
+        self.lock().queues.values().any(|queue| queue.filter.fits(Some(worker), stream))
     }
 
     /// From now on, after the last `recent` lines of each worker it wants, in the order they were read.

@@ -26,7 +26,7 @@ use super::spec::{SinkSpec, Source};
 use super::spill::{Given, Spill};
 use crate::model::StreamKind;
 use crate::sys::clock;
-use crate::sys::pipe::{self, Scratch, Shift};
+use crate::sys::pipe::{self, Null, Scratch, Shift};
 use bytes::Bytes;
 use std::os::fd::OwnedFd;
 
@@ -70,10 +70,20 @@ pub struct Tools {
     pub files: Files,
     /// For looking into staging.
     pub scratch: Scratch,
+    /// For emptying it.
+    pub null: Null,
     /// Subscribers.
     pub fanout: Fanout,
     /// Room for rendered bytes.
     pub rendered: Vec<u8>,
+}
+
+/// What a batch is carried out with: the tools but that which the bytes are looked at with.
+struct Doors<'a> {
+    files: &'a mut Files,
+    fanout: &'a Fanout,
+    null: &'a Null,
+    rendered: &'a mut Vec<u8>,
 }
 
 /// What a step did.
@@ -327,7 +337,13 @@ impl Stream {
         let leaves_midline = midline && !ends_line;
         let batch = Batch { taken, staged, at_ms, leaves_midline, ends_line, places };
         self.record.publish(&batch);
-        self.carry_out(&batch, bytes, &mut tools.files, &tools.fanout, &mut tools.rendered, source)?;
+        let doors = Doors {
+            files: &mut tools.files,
+            fanout: &tools.fanout,
+            null: &tools.null,
+            rendered: &mut tools.rendered,
+        };
+        self.carry_out(&batch, bytes, doors, source)?;
         Ok(true)
     }
 
@@ -339,7 +355,8 @@ impl Stream {
         let gone = recorded.staged.saturating_sub(left);
         if gone > 0 {
             // It was written, for nothing is taken out before. The rest of it follows.
-            pipe::discard(&self.staging, recorded.taken.saturating_sub(gone)).map_err(LogError::Pipe)?;
+            let rest = recorded.taken.saturating_sub(gone);
+            tools.null.consume(&self.staging, rest).map_err(LogError::Pipe)?;
             self.record.commit();
         } else {
             let mut batch = recorded;
@@ -355,7 +372,13 @@ impl Stream {
                 self.record.publish(&batch);
             }
             let bytes = look(&mut tools.scratch, &self.staging, batch.taken)?;
-            self.carry_out(&batch, bytes, &mut tools.files, &tools.fanout, &mut tools.rendered, source)?;
+            let doors = Doors {
+            files: &mut tools.files,
+            fanout: &tools.fanout,
+            null: &tools.null,
+            rendered: &mut tools.rendered,
+        };
+        self.carry_out(&batch, bytes, doors, source)?;
         }
         self.guard(&mut tools.files);
         Ok(())
@@ -366,11 +389,10 @@ impl Stream {
         &mut self,
         batch: &Batch,
         bytes: &[u8],
-        files: &mut Files,
-        fanout: &Fanout,
-        rendered: &mut Vec<u8>,
+        doors: Doors<'_>,
         source: &Source,
     ) -> Result<(), LogError> {
+        let Doors { files, fanout, null, rendered } = doors;
         let piece = Piece {
             bytes,
             at_ms: batch.at_ms,
@@ -391,12 +413,18 @@ impl Stream {
             }
             return Err(error);
         }
-        pipe::discard(&self.staging, batch.taken).map_err(LogError::Pipe)?;
+        null.consume(&self.staging, batch.taken).map_err(LogError::Pipe)?;
         self.record.commit();
-        if !self.sink.disabled {
-            let lines = self.splitter.push(bytes);
-            self.tell(source, batch.at_ms, lines, fanout);
+        if self.sink.disabled {
+            return Ok(());
         }
+        // What nobody sees is not copied. Without a file, those who come later see it from memory.
+        if self.sink.has_file() && !fanout.is_wanted(source.worker, self.kind) {
+            self.splitter.pass(bytes);
+            return Ok(());
+        }
+        let lines = self.splitter.push(bytes);
+        self.tell(source, batch.at_ms, lines, fanout);
         Ok(())
     }
 

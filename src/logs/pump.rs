@@ -15,7 +15,7 @@ use super::stuck::{RETRY_MS, Stuck};
 use super::spec::{Held, PumpNotice, SinkSpec, Source, SpillFiles};
 use crate::model::StreamKind;
 use crate::sys::clock;
-use crate::sys::pipe::{Scratch, capacity};
+use crate::sys::pipe::{Null, Scratch, capacity};
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::io::Errno;
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -162,7 +162,7 @@ impl Run {
     fn new(queue: Arc<Queue>, fanout: Fanout, notices: mpsc::Sender<PumpNotice>) -> io::Result<Run> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &queue.wake, epoll::EventData::new_u64(COMMANDS), epoll::EventFlags::IN)?;
-        let tools = Tools { files: Files::default(), scratch: Scratch::new()?, fanout, rendered: Vec::new() };
+        let tools = Tools { files: Files::default(), scratch: Scratch::new()?, null: Null::open()?, fanout, rendered: Vec::new() };
         Ok(Run {
             queue,
             epoll,

@@ -38,6 +38,11 @@ impl Sink {
         self.paths.iter().flatten()
     }
 
+    /// It has a file of its own.
+    pub fn has_file(&self) -> bool {
+        self.paths[0].is_some()
+    }
+
     /// Other streams write to one of the files: lines must stay whole.
     pub fn is_shared(&self, files: &Files) -> bool {
         self.paths().any(|path| self.merged || files.is_shared(path))

@@ -67,11 +67,11 @@ pub struct Held {
     pub record: OwnedFd,
 }
 
-/// Makes what an entry needs.
-pub fn held() -> std::io::Result<Held> {
+/// Makes what an entry needs. `capacity`: bytes in a batch at most.
+pub fn held(capacity: usize) -> std::io::Result<Held> {
     Ok(Held {
-        out_staging: pipe::staging()?,
-        err_staging: pipe::staging()?,
+        out_staging: pipe::staging(capacity)?,
+        err_staging: pipe::staging(capacity)?,
         record: Page::create("pmon log records")?,
     })
 }

@@ -12,6 +12,8 @@ mod support;
 
 mod errors;
 mod everyday;
+mod lines;
 mod logs;
+mod output;
 mod survive;
 mod trees;

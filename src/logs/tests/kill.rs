@@ -226,7 +226,7 @@ pub(super) async fn kill_often(
             writers.push(writer(entry, stream, theirs, Arc::clone(&generation)));
         }
         let spills = STREAMS.map(|_| spill_files().unwrap()).into();
-        kept.push(Kept { held: held().unwrap(), spills, pipes: readers });
+        kept.push(Kept { held: held(64 << 10).unwrap(), spills, pipes: readers });
     }
     let mut interrupted = 0;
     for kill in 0..kills {

@@ -61,7 +61,7 @@ impl Bench {
     }
 
     fn attach(&self, entry: u64, sink: SinkSpec) {
-        self.pump.attach(entry, source(entry), sink, held().unwrap());
+        self.pump.attach(entry, source(entry), sink, held(64 << 10).unwrap());
     }
 
     /// The write end of a pipe that the pump reads.
