@@ -13,7 +13,7 @@ use super::{sockets, units, version};
 use crate::model::app::{App, Env, Mode, Program, SocketSpec, User};
 use crate::model::exit::signal_number;
 use crate::model::files::sanitize;
-use crate::model::policy::{Overflow, Limits, Logs, Readiness, Restart, Scheduling, Stop};
+use crate::model::policy::{Limits, Logs, Overflow, Readiness, Restart, Scheduling, Stop};
 use crate::model::units::Bytes;
 use crate::sys::user;
 use serde_json::Value;

@@ -165,7 +165,13 @@ impl Owner {
                 }
             }
             PumpNotice::Recovered { entry, stream, failures, overflowed } => {
-                tracing::info!(entry, ?stream, failures, dropped = overflowed.dropped, "writes the log again");
+                tracing::info!(
+                    entry,
+                    ?stream,
+                    failures,
+                    dropped = overflowed.dropped,
+                    "writes the log again"
+                );
                 self.log_trouble(entry, stream, None, overflowed);
             }
             PumpNotice::Trouble { entry, stream, what, overflowed } => {

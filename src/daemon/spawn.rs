@@ -36,8 +36,11 @@ impl Owner {
         let (run, app) = (record.run, &record.app);
         let made = self.make(app)?;
         let fresh = !self.entries.contains_key(&run.entry);
-        let held =
-            if fresh { Some(crate::logs::held(self.pipe_capacity()).map_err(|e| format!("make log pipes: {e}"))?) } else { None };
+        let held = if fresh {
+            Some(crate::logs::held(self.pipe_capacity()).map_err(|e| format!("make log pipes: {e}"))?)
+        } else {
+            None
+        };
         let generation = u32::try_from(run.generation).unwrap_or(u32::MAX);
         let tag = |kind, index| Tag { kind, index };
         let mut keep = vec![

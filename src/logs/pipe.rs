@@ -18,9 +18,9 @@ use super::error::LogError;
 use super::fanout::{Fanout, LogLines};
 use super::file::Files;
 use super::format::Piece;
+use super::ledger::Ledger;
 use super::lines::{self, Splitter};
 use super::record::{Batch, Place, Record};
-use super::ledger::Ledger;
 use super::sink::Sink;
 use super::spec::{SinkSpec, Source};
 use super::spill::{Given, Spill};
@@ -373,12 +373,12 @@ impl Stream {
             }
             let bytes = look(&mut tools.scratch, &self.staging, batch.taken)?;
             let doors = Doors {
-            files: &mut tools.files,
-            fanout: &tools.fanout,
-            null: &tools.null,
-            rendered: &mut tools.rendered,
-        };
-        self.carry_out(&batch, bytes, doors, source)?;
+                files: &mut tools.files,
+                fanout: &tools.fanout,
+                null: &tools.null,
+                rendered: &mut tools.rendered,
+            };
+            self.carry_out(&batch, bytes, doors, source)?;
         }
         self.guard(&mut tools.files);
         Ok(())

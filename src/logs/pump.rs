@@ -8,11 +8,11 @@ use super::command::{Command, Flushed, Queue, Seam};
 use super::error::LogError;
 use super::fanout::{Fanout, Filter};
 use super::file::Files;
-use super::pipe::{Inlet, Stream, Tools};
 use super::ledger::Ledger;
+use super::pipe::{Inlet, Stream, Tools};
 use super::record::Record;
-use super::stuck::{RETRY_MS, Stuck};
 use super::spec::{Held, PumpNotice, SinkSpec, Source, SpillFiles};
+use super::stuck::{RETRY_MS, Stuck};
 use crate::model::StreamKind;
 use crate::sys::clock;
 use crate::sys::pipe::{Null, Scratch, capacity};
@@ -162,7 +162,13 @@ impl Run {
     fn new(queue: Arc<Queue>, fanout: Fanout, notices: mpsc::Sender<PumpNotice>) -> io::Result<Run> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &queue.wake, epoll::EventData::new_u64(COMMANDS), epoll::EventFlags::IN)?;
-        let tools = Tools { files: Files::default(), scratch: Scratch::new()?, null: Null::open()?, fanout, rendered: Vec::new() };
+        let tools = Tools {
+            files: Files::default(),
+            scratch: Scratch::new()?,
+            null: Null::open()?,
+            fanout,
+            rendered: Vec::new(),
+        };
         Ok(Run {
             queue,
             epoll,

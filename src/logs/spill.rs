@@ -104,7 +104,8 @@ impl Spill {
 
     /// Ends the line that the bytes stand in; `staged_midline`: whether they do if there are none here.
     pub fn end_line(&mut self, staged_midline: bool) -> io::Result<()> {
-        let midline = if self.read == self.written { staged_midline } else { !self.ends_line(self.written)? };
+        let midline =
+            if self.read == self.written { staged_midline } else { !self.ends_line(self.written)? };
         if midline {
             self.written += rustix::io::write(&self.writer, b"\n")? as u64;
         }

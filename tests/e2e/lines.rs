@@ -108,7 +108,11 @@ fn with_a_file_that_takes_nothing(policy: &str) {
     let home = TestHome::new();
     let in_the_way = home.file("way", "in the way");
     let path = home.work().join("way/out.log");
-    start(&home, "stuck", &["--output", &path.display().to_string(), "--merge-logs", "--log-overflow", policy]);
+    start(
+        &home,
+        "stuck",
+        &["--output", &path.display().to_string(), "--merge-logs", "--log-overflow", policy],
+    );
     start(&home, "fine", &[]);
     let trouble = |home: &TestHome| home.ok(&["describe", "stuck"]).out;
     let told = if policy == "drop" { " lines) dropped" } else { "16777216 bytes wait in memory" };

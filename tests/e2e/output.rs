@@ -13,7 +13,8 @@ fn wait_text(path: &Path, fits: impl Fn(&str) -> bool) -> String {
     })
 }
 
-const TALK: &str = "echo out; echo err >&2; while :; do sleep 0.05; [ -e say ] && echo live && sleep 1000; done\n";
+const TALK: &str =
+    "echo out; echo err >&2; while :; do sleep 0.05; [ -e say ] && echo live && sleep 1000; done\n";
 
 #[test]
 fn a_date_goes_before_each_line_in_the_format_asked_for() {
@@ -67,46 +68,49 @@ fn instances_share_a_file_when_logs_are_merged() {
     assert_eq!(lines, ["I am 0", "I am 1", "I am 2"]);
 }
 
-/// What a subscriber sees of a worker that speaks when it is told to; `None`: nothing but its end.
-fn live(home: &TestHome, name: &str) -> Option<String> {
-    let mut following = home.command(&["logs", name, "--raw", "--lines", "0"]).spawn().unwrap();
-    let mut lines = BufReader::new(following.stdout.take().unwrap()).lines();
-    let _banner = lines.next();
-    home.file("say", "");
-    wait_for("the word", || if home.statuses() == ["online"] { Ok(()) } else { Err("offline".into()) });
-    let found = if name == "mute" {
-        // Nothing can come; its worker's end is what comes next, if anything.
-        home.ok(&["delete", name]);
-        following.kill().unwrap();
-        lines.map_while(Result::ok).find(|line| line.contains("live"))
-    } else {
-        let found = lines.map_while(Result::ok).find(|line| line.contains("live"));
-        following.kill().unwrap();
-        found
-    };
+/// Speaks again and again, and counts in a file how often.
+const CHATTER: &str = "i=0; while :; do i=$((i+1)); echo $1 says $i; echo $i >$1.count; sleep 0.05; done\n";
+
+/// Live lines of all workers until `enough`.
+fn live(home: &TestHome, enough: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut following = home.command(&["logs", "--raw", "--lines", "0"]).spawn().unwrap();
+    let mut seen = Vec::new();
+    for line in BufReader::new(following.stdout.take().unwrap()).lines().map_while(Result::ok) {
+        seen.push(line);
+        if enough(seen.last().unwrap()) {
+            break;
+        }
+    }
+    following.kill().unwrap();
     following.wait().unwrap();
-    found
+    seen
 }
 
 #[test]
 fn files_that_are_off_leave_the_live_stream() {
     for off in ["/dev/null", "NULL"] {
         let home = TestHome::new();
-        home.file("talk.sh", TALK);
-        home.ok(&["start", "talk.sh", "--output", off, "--error", off]);
-        assert!(live(&home, "talk").is_some());
+        home.file("talk.sh", CHATTER);
+        home.ok(&["start", "talk.sh", "--output", off, "--error", off, "--", "talk"]);
+        live(&home, |line| line.contains("talk says"));
         assert!(!home.path().join("logs/talk-out.log").exists());
         assert!(!home.work().join("NULL").exists());
-        assert!(home.jlist()[0]["pm2_env"]["pm_out_log_path"] == "/dev/null");
+        assert_eq!(home.jlist()[0]["pm2_env"]["pm_out_log_path"], "/dev/null");
     }
 }
 
 #[test]
 fn disabled_logs_leave_neither_file_nor_stream() {
     let home = TestHome::new();
-    home.file("talk.sh", TALK);
-    home.ok(&["start", "talk.sh", "--name", "mute", "--disable-logs"]);
-    assert_eq!(live(&home, "mute"), None);
+    home.file("talk.sh", CHATTER);
+    home.ok(&["start", "talk.sh", "--name", "mute", "--disable-logs", "--", "mute"]);
+    home.ok(&["start", "talk.sh", "--name", "loud", "--", "loud"]);
+    let count = || std::fs::read_to_string(home.work().join("mute.count")).unwrap_or_default();
+    wait_text(&home.work().join("mute.count"), |text| !text.is_empty());
+    let before = count();
+    // It spoke while the stream was watched.
+    let seen = live(&home, |line| line.contains("loud says") && count() != before);
+    assert!(!seen.iter().any(|line| line.contains("mute says")), "{seen:?}");
     assert!(!home.path().join("logs/mute-out.log").exists());
 }
 

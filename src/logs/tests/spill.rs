@@ -80,8 +80,10 @@ async fn a_worker_goes_on_while_its_file_takes_nothing_and_a_line_says_what_is_m
         }
     };
     bench.settle().await;
-    until("the last line", || std::fs::read_to_string(&path).is_ok_and(|text| text.ends_with("200000 of it\n")))
-        .await;
+    until("the last line", || {
+        std::fs::read_to_string(&path).is_ok_and(|text| text.ends_with("200000 of it\n"))
+    })
+    .await;
     let text = std::fs::read_to_string(&path).unwrap();
     let whole: Vec<String> = (1..=200_000).map(|n| format!("line {n} of it")).collect();
     let lines: Vec<&str> = text.lines().collect();
@@ -100,7 +102,8 @@ async fn who_asked_for_it_waits_instead_and_loses_nothing() {
     let mut bench = Bench::new();
     let (mut child, path) = run_to_the_end(&mut bench, Overflow::Block, 200_000).await;
     while !matches!(bench.notice().await, PumpNotice::Trouble { overflowed, .. } if overflowed.spilled >= 256 << 10)
-    {}
+    {
+    }
     assert!(child.try_wait().unwrap().is_none(), "it waits");
     std::fs::remove_file(bench.path("dir")).unwrap();
     child.wait().unwrap();
@@ -123,8 +126,7 @@ async fn spilled_generations_keep_their_lines_apart() {
         until("the end of the generation", || writing.is_finished()).await;
     }
     std::fs::remove_file(bench.path("dir")).unwrap();
-    let wanted: String =
-        (1..=3).map(|g| format!("at: {g}\n").repeat(40_000) + "at: last words\n").collect();
+    let wanted: String = (1..=3).map(|g| format!("at: {g}\n").repeat(40_000) + "at: last words\n").collect();
     until("all lines", || std::fs::read_to_string(&path).is_ok_and(|text| text.len() >= wanted.len())).await;
     assert!(std::fs::read_to_string(&path).unwrap() == wanted);
 }
