@@ -51,7 +51,7 @@ pub enum Fate {
     Used,
     /// Nothing acts on it, and nothing needs to: it goes to `App::extra`.
     Kept,
-    /// It should do something and does not yet: to `App::extra`, with a warning.
+    /// It should do something and does not yet: ignored, with a warning. No output may claim that it is on.
     Later,
 }
 

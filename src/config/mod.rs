@@ -37,4 +37,4 @@ pub use caller::Caller;
 pub use error::{ConfigError, Place};
 pub use find::{Target, default_file, target};
 pub use options::Options;
-pub use source::{Resolved, from_file, from_script, from_stdin_json};
+pub use source::{Resolved, from_file, from_script, from_stdin_json, names_in_file, names_in_stdin_json};

@@ -87,7 +87,7 @@ impl Attributes {
     pub fn extra(&self) -> Map<String, Value> {
         self.values
             .iter()
-            .filter(|(name, _)| is_of(name, Fate::Kept) || is_of(name, Fate::Later))
+            .filter(|(name, _)| is_of(name, Fate::Kept))
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect()
     }
@@ -242,7 +242,7 @@ mod tests {
         let (checked, _) = read(json!({"watch": [], "cron": "0 3 * * *"}));
         let lines: Vec<_> = checked.as_ref().unwrap().without_effect(&origin).collect();
         assert_eq!(lines.len(), 2, "{lines:?}");
-        assert_eq!(checked.unwrap().extra().get("cron_restart"), Some(&json!("0 3 * * *")));
+        assert_eq!(checked.unwrap().extra().get("cron_restart"), None, "no output may claim that it is on");
     }
 
     #[test]

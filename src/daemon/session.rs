@@ -6,16 +6,20 @@ use super::{answer, follow, watch};
 use crate::proto::{ClientMessage, DaemonMessage, Decoder, Frame, Hello, Push, Reply, Request};
 use bytes::{Buf, Bytes};
 use std::collections::HashMap;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
 /// Frames that may wait for a slow client before its tasks wait.
 const FRAMES: usize = 32;
 /// Requests that one connection may have under way.
 const REQUESTS: usize = 64;
+/// Who asks for nothing for so long gives up his place, where places are scarce.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// One frame, in one or two pieces.
 #[derive(Debug)]
@@ -77,13 +81,13 @@ impl Outbox {
     }
 }
 
-/// Serves a client until it leaves.
-pub(super) async fn serve(stream: UnixStream, desk: Desk) {
+/// Serves a client until it leaves; `crowded` tells whether places are scarce.
+pub(super) async fn serve(stream: UnixStream, desk: Desk, crowded: impl Fn() -> bool) {
     let (reader, writer) = stream.into_split();
     let (frames, queue) = mpsc::channel(FRAMES);
     let writing = tokio::spawn(write(writer, queue));
     let mut session = Session { desk, frames, tasks: HashMap::new() };
-    if let Err(reason) = session.read(reader).await {
+    if let Err(reason) = session.read(reader, crowded).await {
         tracing::debug!(reason, "closed a session");
     }
     // What was asked for and not cancelled is still answered, if the client only shut its writing half;
@@ -108,7 +112,11 @@ struct Session {
 }
 
 impl Session {
-    async fn read(&mut self, mut reader: OwnedReadHalf) -> Result<(), &'static str> {
+    async fn read(
+        &mut self,
+        mut reader: OwnedReadHalf,
+        crowded: impl Fn() -> bool,
+    ) -> Result<(), &'static str> {
         let hello = Frame::json(&DaemonMessage::Hello(Hello::ours())).map_err(|_bug| "no hello")?;
         self.frames.send(hello.into()).await.map_err(|_closed| "gone")?;
         let mut decoder = Decoder::default();
@@ -119,12 +127,19 @@ impl Session {
                     Frame::Log(_) => return Err("a log batch from a client"),
                 }
             }
-            match reader.read_buf(decoder.buffer()).await {
-                Ok(0) => return Ok(()),
-                Ok(_) => {}
-                Err(_broken) => return Err("broken"),
+            match timeout(IDLE, reader.read_buf(decoder.buffer())).await {
+                Ok(Ok(0)) => return Ok(()),
+                Ok(Ok(_)) => {}
+                Ok(Err(_broken)) => return Err("broken"),
+                Err(_elapsed) if crowded() && !self.is_busy() => return Err("idle in a crowd"),
+                Err(_elapsed) => {}
             }
         }
+    }
+
+    fn is_busy(&mut self) -> bool {
+        self.tasks.retain(|_, task| !task.is_finished());
+        !self.tasks.is_empty()
     }
 
     fn take(&mut self, message: ClientMessage) -> Result<(), &'static str> {
@@ -136,8 +151,7 @@ impl Session {
                 }
             }
             ClientMessage::Request { id, request } => {
-                self.tasks.retain(|_, task| !task.is_finished());
-                if self.tasks.len() >= REQUESTS {
+                if self.is_busy() && self.tasks.len() >= REQUESTS {
                     return Err("too many requests at once");
                 }
                 let outbox = Outbox { frames: self.frames.clone(), id };

@@ -6,6 +6,7 @@
 
 mod command;
 mod date;
+mod draw;
 mod error;
 pub mod fanout;
 mod file;

@@ -30,7 +30,7 @@ fn stop(home: &TestHome, name: &str) -> u64 {
     std::fs::write(format!("{report}.stop"), "").unwrap();
     wait_for("the writer's report", || {
         let text = std::fs::read_to_string(&report).map_err(|e| e.to_string())?;
-        text.trim().parse().map_err(|_| text)
+        text.trim().parse().map_err(|_not_yet| text)
     })
 }
 

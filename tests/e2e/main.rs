@@ -15,5 +15,6 @@ mod everyday;
 mod lines;
 mod logs;
 mod output;
+mod surprises;
 mod survive;
 mod trees;

@@ -16,16 +16,29 @@ use std::collections::BTreeMap;
 pub fn each(cx: &Context, words: &[String], args: &[String], action: Action) -> Result<(), CliError> {
     let mut client = cx.connect()?;
     for word in words {
-        match target::meant(cx, word, args)? {
-            Meant::Workers(select) => selected(cx, &mut client, &select, args, action)?,
-            Meant::Apps(resolved) => match action {
-                Action::Restart => start_apps(cx, &mut client, resolved.apps, IfPresent::Restart)?,
-                Action::Reload => start_apps(cx, &mut client, resolved.apps, IfPresent::Reload)?,
-                Action::Stop | Action::Delete => named(cx, &mut client, &resolved.apps, action)?,
+        match action {
+            Action::Restart => again(cx, &mut client, word, args, (action, IfPresent::Restart))?,
+            Action::Reload => again(cx, &mut client, word, args, (action, IfPresent::Reload))?,
+            Action::Stop | Action::Delete => match target::meant_names(cx, word)? {
+                Meant::Workers(select) => selected(cx, &mut client, &select, args, action)?,
+                Meant::Apps(names) => named(cx, &mut client, &names, action)?,
             },
         }
     }
     cx.show(&mut client)
+}
+
+fn again(
+    cx: &Context,
+    client: &mut Client,
+    word: &str,
+    args: &[String],
+    (action, if_present): (Action, IfPresent),
+) -> Result<(), CliError> {
+    match target::meant(cx, word, args)? {
+        Meant::Workers(select) => selected(cx, client, &select, args, action),
+        Meant::Apps(resolved) => start_apps(cx, client, resolved.apps, if_present),
+    }
 }
 
 /// Does `action` to what `select` means. What is meant is said before it is done, as it may take a while.
@@ -67,10 +80,10 @@ fn order_of(cx: &Context, select: Selector, action: Action) -> Order {
 }
 
 /// Stops or deletes the apps of a file by name. One that is not there is no mistake.
-fn named(cx: &Context, client: &mut Client, apps: &[App], action: Action) -> Result<(), CliError> {
-    for app in apps {
-        match selected(cx, client, &cx.selector(&app.name), &[], action) {
-            Err(error) if error.is_not_found() => cx.warn(format!("App [{}] is not running", app.name))?,
+fn named(cx: &Context, client: &mut Client, names: &[String], action: Action) -> Result<(), CliError> {
+    for name in names {
+        match selected(cx, client, &cx.selector(name), &[], action) {
+            Err(error) if error.is_not_found() => cx.warn(format!("App [{name}] is not running"))?,
             other => other?,
         }
     }
@@ -130,7 +143,9 @@ pub fn report(cx: &Context, touched: &[Touched]) -> Result<(), CliError> {
     }
     warn_of_failed(cx, touched)?;
     match touched.iter().find(|one| one.deed == Deed::ReloadAbandoned) {
-        Some(one) => Err(CliError::Said(format!("[{}]({}) {}", one.name, one.id, one.reason))),
+        Some(one) => {
+            Err(CliError::Said(format!("[{}]({}) was not reloaded: {}", one.name, one.id, one.reason)))
+        }
         None => Ok(()),
     }
 }
