@@ -107,7 +107,7 @@ pub struct Overflowed {
 /// News from the pump.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PumpNotice {
-    /// A pipe is at its end, what it held is in the files (or staged: the start of a line that goes on), and
+    /// A pipe is at its end, what it held is in the files (or kept: the start of a line that goes on, or spilled), and
     /// its descriptor is closed. May be told again by the next daemon if the keeper still holds the pipe.
     PipeClosed {
         /// Whose.
