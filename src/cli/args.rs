@@ -270,6 +270,26 @@ pub enum Verb {
     Resurrect(cmd::resurrect::Args),
     /// Empty the log files
     Flush(cmd::flush::Args),
+    /// Open the log files anew
+    #[command(name = "reloadLogs")]
+    ReloadLogs(cmd::reload_logs::Args),
+    /// Change a setting: pm2-logrotate:max_size 10M
+    Set(cmd::set::Args),
+    /// Show a setting
+    Get(cmd::get::Args),
+    /// Change several settings: "key value key value"
+    Multiset(cmd::multiset::Args),
+    /// Back to the default
+    Unset(cmd::unset::Args),
+    /// Show all settings
+    #[command(visible_alias = "config")]
+    Conf(cmd::conf::Args),
+    /// Turn a built-in module on: pm2-logrotate
+    #[command(alias = "module:install")]
+    Install(cmd::install::Args),
+    /// Turn it off
+    #[command(alias = "module:uninstall")]
+    Uninstall(cmd::install::Args),
     /// Zero the restart counters
     Reset(cmd::reset::Args),
     /// Send a signal
@@ -277,6 +297,9 @@ pub enum Verb {
     SendSignal(cmd::signal::Args),
     /// See whether the daemon answers
     Ping(cmd::ping::Args),
+    /// Switch daemon and keeper to this version; the workers go on
+    #[command(visible_alias = "upgrade", alias = "updatePM2")]
+    Update(cmd::update::Args),
     /// Stop everything, then the daemon
     Kill(cmd::kill::Args),
     /// Print the completions of a shell

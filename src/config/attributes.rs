@@ -40,6 +40,8 @@ pub enum Expects {
     Signal,
     /// See `sockets`.
     Sockets,
+    /// true, false, or words of `model::rotation`.
+    Rotation,
     /// Kept as it is.
     Anything,
 }
@@ -148,6 +150,7 @@ pub const ATTRIBUTES: &[Attribute] = &[
     row("scheduling", &["cluster"], Scheduling, Used),
     row("stop_signal", &["kill_signal"], Signal, Used),
     row("preload", &[], Flag, Used),
+    row("rotate", &["log_rotate"], Rotation, Used),
 ];
 
 /// The attribute that `key` means, by its name, an alias, or either in camelCase.

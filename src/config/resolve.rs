@@ -311,6 +311,7 @@ fn logs(attributes: &Attributes, name: &str, mode: Mode, cwd: &Path, caller: &Ca
             Some("block") => Overflow::Block,
             Some(_) | None => Overflow::Drop,
         },
+        rotate: attributes.texts("rotate"),
     }
 }
 

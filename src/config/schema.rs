@@ -129,6 +129,12 @@ impl Attributes {
         self.get(name)?.as_object()
     }
 
+    /// Names and texts.
+    pub fn texts(&self, name: &str) -> BTreeMap<String, String> {
+        let table = self.table(name).into_iter().flatten();
+        table.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
+    }
+
     /// What `env_<name>` adds.
     pub fn environment(&self, name: &str) -> Option<&Map<String, Value>> {
         self.environments.get(name)

@@ -73,6 +73,7 @@ impl Owner {
 
     fn forget(&mut self, run: Run) {
         self.pid_files.remove(&run);
+        self.states.forget(run.entry);
         let Some(record) = self.entries.remove(&run.entry) else {
             complain("forget a worker", self.link.forget(run.entry));
             return;
@@ -91,8 +92,12 @@ impl Owner {
     pub(super) fn spawned(&mut self, run: Run, pid: u32) {
         if let Some(pid_file) = self.pid_files.get(&run).cloned() {
             write_pid(&pid_file, pid);
-            self.processes.insert(run, super::owner::Process { pid, pid_file });
             self.unsampled.insert(run);
+            let member = crate::sys::child::member(pid);
+            self.processes.insert(run, super::owner::Process { pid, pid_file, member });
+        }
+        if let Some(record) = self.entries.get(&run.entry).filter(|record| record.run == run) {
+            self.note_state(record);
         }
         if let Some(record) = self.entries.get(&run.entry) {
             self.pump.set_source(run.entry, super::spawn::source(record, Some(pid)));

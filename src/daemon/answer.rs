@@ -1,7 +1,9 @@
 //! Requests that have one answer.
 
 use super::dump;
+use super::logbook;
 use super::mailbox::{Desk, Letter};
+use super::settings::{Conf, SettingsError};
 use crate::model::order::{Outcome, Refusal};
 use crate::model::select::Candidate;
 use crate::model::snapshot::{Snapshot, WorkerView};
@@ -24,6 +26,11 @@ pub(super) async fn to(request: Request, desk: &Desk) -> Reply {
         Request::Save { force } => save(force, desk).await,
         Request::Resurrect => resurrect(desk).await,
         Request::Flush { select } => flush(select, desk).await,
+        Request::Settings => settings(desk.settings.conf(), desk),
+        Request::Configure { set, unset } => configure(set, unset, desk).await,
+        Request::ReopenLogs => logbook::reopen(desk).await,
+        Request::LogSizes { select } => logbook::sizes(&select, desk).await,
+        Request::Upgrade { program } => upgrade(program, desk).await,
         Request::Watch | Request::Logs(_) => {
             Err(error(Code::Internal, "a subscription has no single answer"))
         }
@@ -125,6 +132,39 @@ async fn resurrect(desk: &Desk) -> Result<Reply, WireError> {
     order(Order::Resurrect { saved }, desk).await
 }
 
+fn settings(conf: Result<Conf, SettingsError>, desk: &Desk) -> Result<Reply, WireError> {
+    let conf = conf.map_err(|refused| match refused {
+        SettingsError::Word(_) | SettingsError::Key(_) => error(Code::Invalid, refused.to_string()),
+        SettingsError::Garbage { .. } | SettingsError::Write { .. } => error(Code::Io, refused.to_string()),
+    })?;
+    let rotation = desk.settings.rotation();
+    Ok(Reply::Settings {
+        conf,
+        rotation: rotation.words().map(|(word, value)| (word.to_owned(), value)).collect(),
+    })
+}
+
+async fn configure(set: Vec<(String, String)>, unset: Vec<String>, desk: &Desk) -> Result<Reply, WireError> {
+    let theirs = Arc::clone(&desk.settings);
+    let changed = tokio::task::spawn_blocking(move || theirs.change(&set, &unset)).await;
+    let changed = changed.map_err(|_panic| error(Code::Internal, "failed to write the settings"))?;
+    if changed.is_ok() {
+        tracing::info!("the settings were changed");
+    }
+    settings(changed, desk)
+}
+
+async fn upgrade(program: PathBuf, desk: &Desk) -> Result<Reply, WireError> {
+    let (reply, answer) = oneshot::channel();
+    let gone = || error(Code::ShuttingDown, "the daemon is shutting down");
+    let letter = Letter::Upgrade { path: program.clone(), reply };
+    desk.letters.send(letter).await.map_err(|_closed| gone())?;
+    match answer.await.map_err(|_closed| gone())? {
+        Ok(()) => Ok(Reply::Upgrading),
+        Err(why) => Err(error(Code::Invalid, format!("failed to go on as `{}`: {why}", program.display()))),
+    }
+}
+
 async fn flush(select: Option<Selector>, desk: &Desk) -> Result<Reply, WireError> {
     let snapshot = desk.snapshot();
     let mut paths: Vec<PathBuf> = Vec::new();
@@ -133,8 +173,7 @@ async fn flush(select: Option<Selector>, desk: &Desk) -> Result<Reply, WireError
         None => snapshot.workers.iter().map(|w| w.id).collect(),
     };
     for worker in snapshot.workers.iter().filter(|w| ids.contains(&w.id)) {
-        paths.extend([&worker.out_file, &worker.error_file].into_iter().flatten().map(PathBuf::from));
-        paths.extend(worker.app.logs.log_file.clone());
+        paths.extend(logbook::files(worker, desk));
     }
     if select.is_none() {
         paths.push(desk.home.daemon_log());

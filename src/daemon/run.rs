@@ -2,17 +2,21 @@
 
 use super::mailbox::Letter;
 use super::owner::Owner;
+use super::upgrade;
 use crate::keeper::{FromKeeper, Link};
-use crate::logs::PumpNotice;
+use crate::logs::{PumpNotice, Source};
 use crate::metrics::Sampler;
+use crate::model::change::{Change, What};
 use crate::model::usage::{HostUsage, Usage};
 use crate::model::{Exit, Run};
 use crate::node::NodeEvent;
 use crate::supervisor::Event;
+use crate::sys::clock;
 use anyhow::Context;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram as StdDatagram;
+use std::path::Path;
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::net::UnixDatagram;
@@ -40,26 +44,38 @@ pub(super) async fn run(
     mut inputs: Inputs,
     server: JoinHandle<io::Result<()>>,
 ) -> anyhow::Result<()> {
-    let keeper = watch_link(&owner.link)?;
+    let mut keeper = watch_link(&owner.link)?;
     let mut second = tokio::time::interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut sampler = Some(Sampler::new());
     let (samples, mut sampled) = mpsc::channel::<Sampled>(1);
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while !owner.ended {
+    while !owner.ended && !owner.upgrade.is_done() {
         let now = Instant::now();
+        let rebuild = owner.rebuild.due();
         tokio::select! {
-            ready = keeper.readable() => {
+            ready = keeper.readable(), if rebuild.is_none() => {
                 ready.context("wait for the keeper")?;
-                owner.hear_keeper(&keeper)?;
+                if !owner.hear_keeper(&keeper)? {
+                    owner.keeper_gone();
+                    keeper = watch_link(&owner.link)?;
+                }
+            }
+            () = tokio::time::sleep_until(rebuild.unwrap_or(now)), if rebuild.is_some() => {
+                owner.rebuild_keeper();
+                keeper = watch_link(&owner.link)?;
             }
             Some(letter) = inputs.from_sessions.recv() => owner.read(letter),
             Some(event) = inputs.from_node.recv() => owner.hear_node(event),
             Some(notice) = inputs.from_pump.recv() => owner.hear_pump(notice),
             () = tokio::time::sleep_until(owner.timers.next_at(now)) => owner.ring(),
-            _ = look.tick(), if owner.trees.pending() => owner.look_at_trees(),
+            _ = look.tick(), if owner.trees.pending() || !owner.late.is_empty() => {
+                owner.look_at_trees();
+                owner.look_for_codes();
+            }
             _ = second.tick() => {
+                owner.breathe();
                 if let Some(sampler) = sampler.take() {
                     sample(sampler, owner.pids(), samples.clone());
                 }
@@ -71,6 +87,9 @@ pub(super) async fn run(
                 owner.happen(Event::Sampled { usages });
             }
         }
+    }
+    if owner.upgrade.is_done() {
+        return upgrade::make_room(owner, server).await;
     }
     farewell(owner, server).await
 }
@@ -105,8 +124,15 @@ async fn farewell(owner: Owner, server: JoinHandle<io::Result<()>>) -> anyhow::R
 }
 
 impl Owner {
-    /// All that the keeper has said by now.
-    fn hear_keeper(&mut self, keeper: &UnixDatagram) -> anyhow::Result<()> {
+    /// Says that we are not frozen, and gives up waiting for what does not come.
+    fn breathe(&mut self) {
+        // A keeper that is gone is noticed by the link's end.
+        drop(self.link.ping());
+        self.upgrade.give_up_late();
+    }
+
+    /// All that the keeper has said by now; `false` if that was its last.
+    fn hear_keeper(&mut self, keeper: &UnixDatagram) -> anyhow::Result<bool> {
         let heard = keeper.try_io(Interest::READABLE, || {
             while let Some(message) = self.link.receive()? {
                 self.hear(message);
@@ -115,8 +141,9 @@ impl Owner {
             Err::<(), _>(io::ErrorKind::WouldBlock.into())
         });
         match heard {
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
             Err(e) if e.kind() != io::ErrorKind::WouldBlock => Err(e).context("hear the keeper"),
-            _ => Ok(()),
+            _ => Ok(true),
         }
     }
 
@@ -128,10 +155,12 @@ impl Owner {
                 self.happen(Event::SpawnFailed { run, what });
             }
             FromKeeper::Exited { run, pid, status, .. } => {
-                self.exited(run, pid, Exit::from_wait_status(status));
+                self.process_ended(run, pid, Exit::from_wait_status(status));
             }
+            FromKeeper::Welcome { keeper_pid, .. } => self.welcomed(keeper_pid),
+            FromKeeper::Upgraded { refusal } => self.keeper_upgraded(refusal),
             // Only said at the start.
-            FromKeeper::Welcome { .. } | FromKeeper::Entry(_) | FromKeeper::End => {}
+            FromKeeper::Entry(_) | FromKeeper::End => {}
         }
     }
 
@@ -164,6 +193,7 @@ impl Owner {
                     complain("forget a worker", self.link.forget(entry));
                 }
             }
+            PumpNotice::Rotated { source, path, kept, bytes } => self.rotated(&source, &path, &kept, bytes),
             PumpNotice::Recovered { entry, stream, failures, overflowed } => {
                 tracing::info!(
                     entry,
@@ -180,6 +210,16 @@ impl Owner {
             }
             PumpNotice::SpillWanted { entry, stream } => self.give_spill(entry, stream),
         }
+    }
+
+    /// A line in the log, and for those who watch.
+    fn rotated(&self, source: &Source, path: &Path, kept: &Path, bytes: u64) {
+        let (path, kept) = (path.display(), kept.display());
+        tracing::info!(app = %source.name, id = source.worker.0, %path, %kept, bytes, "rotated a log");
+        let what = What::Note { text: format!("log rotated at {bytes} bytes: {kept}") };
+        let name = source.name.to_string();
+        // Nobody may be watching.
+        drop(self.changes.send(Change { at: clock::now(), worker: source.worker, name, what }));
     }
 
     fn ring(&mut self) {

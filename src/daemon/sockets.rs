@@ -2,6 +2,7 @@
 //! Each is an entry of the keeper, so it outlives the daemon; it is closed when the app is stopped or deleted.
 
 use super::keep::complain;
+use super::states::States;
 use crate::keeper::{Link, Tag};
 use crate::model::App;
 use crate::model::app::{SocketAddress, SocketSpec};
@@ -16,10 +17,11 @@ use std::path::Path;
 pub(super) const FIRST_ENTRY: u64 = 1 << 41;
 
 /// The sockets of all apps.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Sockets {
     held: Vec<Held>,
     next: u64,
+    states: States,
 }
 
 #[derive(Debug)]
@@ -36,6 +38,11 @@ struct Record {
 }
 
 impl Sockets {
+    /// None yet.
+    pub(super) fn new(states: States) -> Sockets {
+        Sockets { held: Vec::new(), next: 0, states }
+    }
+
     /// Takes back what the keeper held; a socket without a record was never used and is dropped.
     pub(super) fn adopt(&mut self, entry: u64, fd: Option<OwnedFd>, blob: &[u8], link: &Link) {
         self.next = self.next.max(entry + 1);
@@ -67,6 +74,7 @@ impl Sockets {
             let keep = held.record.app != app;
             if !keep {
                 complain("forget a socket", link.forget(held.entry));
+                self.states.forget(held.entry);
                 if let SocketAddress::Unix { path } = &held.record.spec.address {
                     // Gone already is as good.
                     drop(std::fs::remove_file(path));
@@ -84,6 +92,7 @@ impl Sockets {
         let blob = serde_json::to_vec(&record).map_err(|e| format!("describe a socket: {e}"))?;
         complain("keep a socket", link.keep(entry, Tag { kind: Tag::LISTENER, index: 0 }, fd.as_fd()));
         complain("keep a record", link.blob(entry, &blob));
+        self.states.listener(entry, link);
         self.held.push(Held { entry, record, fd });
         Ok(self.held.len() - 1)
     }

@@ -1,6 +1,7 @@
 //! From a record to a process: what is made for it (pipes, channel, sockets), what it is told (arguments,
 //! environment), and the one message that makes the keeper start it and hold what must not die.
 
+use super::orphans::CARRIED;
 use super::owner::Owner;
 use crate::keeper::{Creds, SpawnRequest, Tag};
 use crate::logs::{SinkSpec, Source};
@@ -55,7 +56,12 @@ impl Owner {
             keep.push((tag(Tag::ERR_STAGING, 0), held.err_staging.as_fd()));
             keep.push((tag(Tag::LOG_RECORD, 0), held.record.as_fd()));
         }
-        let map: Vec<_> = made.map.iter().map(|(number, fd)| (*number, fd.as_fd())).collect();
+        let staged = if fresh { Vec::new() } else { self.link.held(run.entry, &STAGED) };
+        let mut map: Vec<_> = made.map.iter().map(|(number, fd)| (*number, fd.as_fd())).collect();
+        if carries(app) {
+            let all = keep.iter().copied().chain(staged.iter().map(|(tag, fd)| (*tag, fd.as_fd())));
+            map.extend(all.filter_map(|(tag, fd)| Some((number_of(tag)?, fd))));
+        }
         let argv = strings(argv(app, &self.home))?;
         let envp = strings(environment(record, &made, &self.home))?;
         let cwd = string(app.cwd.to_string_lossy().into_owned())?;
@@ -76,6 +82,7 @@ impl Owner {
             keep: &keep,
             blob: &blob,
         };
+        self.states.worker(record, None, &self.link);
         self.link.spawn(&request).map_err(|e| format!("ask the keeper for a process: {e}"))?;
         self.entries.insert(run.entry, record.clone());
         if let Some(held) = held {
@@ -116,6 +123,21 @@ impl Owner {
         }
         Ok(Made { map, out, err, channel, sockets: count })
     }
+}
+
+/// What every run of an entry uses.
+const STAGED: [Tag; 3] =
+    [Tag::new(Tag::OUT_STAGING, 0), Tag::new(Tag::ERR_STAGING, 0), Tag::new(Tag::LOG_RECORD, 0)];
+
+/// Whether a worker carries its own pipes, so that it can be adopted after keeper and daemon have died together:
+/// unless its environment says `PMON_CARRY=0`, or the numbers are beyond the limit of open files.
+fn carries(app: &App) -> bool {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    app.env.0.get("PMON_CARRY").is_none_or(|value| value != "0") && limit.is_none_or(|limit| limit > 1200)
+}
+
+fn number_of(tag: Tag) -> Option<i32> {
+    CARRIED.iter().find(|(kind, _)| *kind == tag.kind).map(|(_, number)| *number)
 }
 
 /// What the Node room must know of a channel.
@@ -164,6 +186,7 @@ pub(super) fn sink(record: &Record, home: &Home) -> SinkSpec {
         json: logs.json,
         disabled: logs.disabled,
         overflow: logs.overflow,
+        rotate: logs.rotate.clone(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the pump is asked to do, and how that reaches its thread.
 
+use super::attic::Plan;
 use super::fanout::{Filter, Subscription};
 use super::spec::{Held, SinkSpec, Source, SpillFiles};
 use crate::model::StreamKind;
@@ -40,6 +41,8 @@ pub enum Command {
     Flush { paths: Vec<PathBuf>, reply: oneshot::Sender<Flushed> },
     /// `Pump::subscribe`.
     Subscribe { filter: Filter, capacity: usize, paths: Vec<PathBuf>, reply: oneshot::Sender<Seam> },
+    /// `Pump::plan`.
+    Plan(Box<Plan>),
     /// `Pump::reopen`.
     Reopen,
     /// `Pump::settle`.

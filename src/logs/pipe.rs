@@ -22,6 +22,7 @@ use super::format::Piece;
 use super::ledger::Ledger;
 use super::lines::{self, Splitter};
 use super::record::{Batch, Place, Record};
+use super::rotate::Rotor;
 use super::sink::Sink;
 use super::spec::{SinkSpec, Source};
 use super::spill::{Given, Spill};
@@ -30,6 +31,7 @@ use crate::sys::clock;
 use crate::sys::pipe::{self, Null, Scratch};
 use bytes::Bytes;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
 /// A step moves about this much, so that one stream does not keep the others waiting. More than a pipe holds.
 pub(super) const BUDGET: usize = 1 << 20;
@@ -69,6 +71,8 @@ pub struct Inlet {
 pub struct Tools {
     /// The log files.
     pub files: Files,
+    /// What puts them aside.
+    pub rotor: Rotor,
     /// For looking into staging.
     pub scratch: Scratch,
     /// For emptying it.
@@ -85,6 +89,24 @@ struct Doors<'a> {
     fanout: &'a Fanout,
     null: &'a Null,
     rendered: &'a mut Vec<u8>,
+}
+
+impl Tools {
+    /// Both streams of an entry write to a sink's files: how these are rotated.
+    pub fn enlist(&mut self, sink: &SinkSpec, source: &Source) {
+        for path in files_of(sink) {
+            self.rotor.enlist(path, source, &sink.rotate);
+        }
+    }
+
+    /// They do so no longer.
+    pub fn release(&mut self, sink: &SinkSpec) {
+        files_of(sink).for_each(|path| self.rotor.release(path));
+    }
+}
+
+fn files_of(sink: &SinkSpec) -> impl Iterator<Item = &Path> {
+    [StreamKind::Out, StreamKind::Err].into_iter().flat_map(|stream| sink.paths(stream)).flatten()
 }
 
 /// What a step did.
@@ -251,7 +273,7 @@ impl Stream {
         let mut places = [Place::default(); 2];
         for (path, place) in self.sink.paths.iter().zip(&mut places) {
             if let Some(path) = path {
-                *place = tools.files.place(path, self.token)?;
+                *place = tools.rotor.place(&mut tools.files, path, self.token)?;
             }
         }
         let at_ms = clock::now().wall_ms;

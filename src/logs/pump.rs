@@ -4,6 +4,7 @@
 //! After a round it dawdles a little, so that a chatty stream costs one batch and not one a line, unless a pipe
 //! was found half full.
 
+use super::attic::Plan;
 use super::command::{Command, Flushed, Queue, Seam};
 use super::error::LogError;
 use super::fanout::{Fanout, Filter};
@@ -11,6 +12,7 @@ use super::file::Files;
 use super::ledger::Ledger;
 use super::pipe::{Inlet, Stream, Tools};
 use super::record::Record;
+use super::rotate::Rotor;
 use super::spec::{Held, PumpNotice, SinkSpec, Source, SpillFiles};
 use super::stuck::{RETRY_MS, Stuck};
 use crate::model::StreamKind;
@@ -114,6 +116,11 @@ impl Pump {
         answer
     }
 
+    /// How logs are rotated, from now on. Before the first plan they are not.
+    pub fn plan(&self, plan: Plan) {
+        self.push(Command::Plan(Box::new(plan)));
+    }
+
     /// Opens all files anew when they are next written to.
     pub fn reopen(&self) {
         self.push(Command::Reopen);
@@ -134,6 +141,7 @@ impl Pump {
 
 pub(super) struct Entry {
     source: Source,
+    sink: SinkSpec,
     pub(super) streams: [Stream; 2],
 }
 
@@ -164,6 +172,7 @@ impl Run {
         epoll::add(&epoll, &queue.wake, epoll::EventData::new_u64(COMMANDS), epoll::EventFlags::IN)?;
         let tools = Tools {
             files: Files::default(),
+            rotor: Rotor::new()?,
             scratch: Scratch::new()?,
             null: Null::open()?,
             fanout,
@@ -192,6 +201,9 @@ impl Run {
             for command in self.queue.take() {
                 self.obey(command);
             }
+            if self.begun {
+                self.tools.rotor.tick(&mut self.tools.files);
+            }
             if self.begun && self.round() && !self.stopped {
                 self.dawdle();
             }
@@ -208,7 +220,8 @@ impl Run {
             (false, false) => Some(retry.unwrap_or(RETRY_MS).min(RETRY_MS)),
             (false, true) => retry,
         };
-        let timeout = timeout.map(millis);
+        let due = self.tools.rotor.due_in().filter(|_| self.begun);
+        let timeout = [timeout, due].into_iter().flatten().min().map(millis);
         let mut events = Vec::with_capacity(256);
         match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
@@ -240,7 +253,7 @@ impl Run {
     /// One stream's step. `true`: it is in a hurry.
     fn step(&mut self, token: u64, now: u64) -> bool {
         let (entry, stream) = of_token(token);
-        let Some(Entry { source, streams }) = self.entries.get_mut(&entry) else { return false };
+        let Some(Entry { source, streams, .. }) = self.entries.get_mut(&entry) else { return false };
         let slot = &mut streams[index(stream)];
         let outcome = slot.step(&mut self.tools, source);
         let overflowed = slot.overflowed();
@@ -270,6 +283,9 @@ impl Run {
 
     /// Gives the owner what it can take now.
     fn report(&mut self) {
+        while let Some(notice) = self.tools.rotor.turned.pop_front() {
+            self.tell(notice);
+        }
         while let Some(notice) = self.owed.pop_front() {
             match self.notices.try_send(notice) {
                 Ok(()) => {}
@@ -301,11 +317,15 @@ impl Run {
             Command::SetSource { entry, source } => {
                 if let Some(known) = self.entries.get_mut(&entry) {
                     known.source = source;
+                    self.tools.enlist(&known.sink, &known.source);
+                    self.tools.release(&known.sink);
                 }
             }
             Command::SetSink { entry, sink } => {
                 if let Some(known) = self.entries.get_mut(&entry) {
                     known.streams.iter_mut().for_each(|stream| stream.set_sink(&sink, &mut self.tools.files));
+                    self.tools.enlist(&sink, &known.source);
+                    self.tools.release(&std::mem::replace(&mut known.sink, sink));
                     // What was stuck may not be any more.
                     for token in tokens(entry) {
                         self.stuck.entry(token).and_modify(|stuck| stuck.due_ms = 0);
@@ -329,6 +349,7 @@ impl Run {
                 // Whoever asked may have gone.
                 let _gone = reply.send((self.tools.fanout.subscribe(filter, 0, capacity), ends));
             }
+            Command::Plan(plan) => self.tools.rotor.plan(*plan),
             Command::Reopen => self.tools.files.reopen(),
             Command::Settle { reply } => {
                 self.ready.extend(self.entries.keys().flat_map(|entry| tokens(*entry)));
@@ -373,7 +394,8 @@ impl Run {
             Stream::attach(first, StreamKind::Out, held.out_staging, out, sink, files),
             Stream::attach(second, StreamKind::Err, held.err_staging, err, sink, files),
         ];
-        self.entries.insert(entry, Entry { source, streams });
+        self.tools.enlist(sink, &source);
+        self.entries.insert(entry, Entry { source, sink: sink.clone(), streams });
         self.ready.extend(tokens(entry));
     }
 
@@ -394,7 +416,7 @@ impl Run {
 
     fn close(&mut self, entry: u64) {
         self.owed.push_back(PumpNotice::Closed { entry });
-        let Some(Entry { source, mut streams }) = self.entries.remove(&entry) else { return };
+        let Some(Entry { source, sink, mut streams }) = self.entries.remove(&entry) else { return };
         for (slot, token) in streams.iter_mut().zip(tokens(entry)) {
             if let Err(error) = slot.finish(&mut self.tools, &source) {
                 let what = format!("{}; {} bytes or more are lost", error.told(), slot.kept());
@@ -406,6 +428,7 @@ impl Run {
             self.stuck.remove(&token);
             self.spilled.remove(&token);
         }
+        self.tools.release(&sink);
         if !self.entries.values().any(|other| other.source.worker == source.worker) {
             self.tools.fanout.forget(source.worker);
         }

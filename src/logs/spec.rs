@@ -1,6 +1,7 @@
 //! What the pump is told about an entry, and what it tells back.
 
 use crate::model::policy::Overflow;
+use crate::model::rotation::Words;
 use crate::model::{StreamKind, WorkerId};
 use crate::sys::page::Page;
 use crate::sys::pipe;
@@ -42,6 +43,8 @@ pub struct SinkSpec {
     pub disabled: bool,
     /// What happens when no more bytes can be kept for files that take none.
     pub overflow: Overflow,
+    /// Where the files are rotated otherwise than the home's.
+    pub rotate: Words,
 }
 
 impl SinkSpec {
@@ -140,6 +143,17 @@ pub enum PumpNotice {
         entry: u64,
         /// Which stream.
         stream: StreamKind,
+    },
+    /// A log was put aside.
+    Rotated {
+        /// Whose (one of those, if several share it).
+        source: Source,
+        /// The log.
+        path: PathBuf,
+        /// Its old content.
+        kept: PathBuf,
+        /// How much that is.
+        bytes: u64,
     },
     /// It is written again.
     Recovered {

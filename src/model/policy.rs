@@ -1,5 +1,6 @@
 //! How a worker is to be treated: restart, stop, readiness, limits, logs. Defaults are PM2 7's.
 
+use super::rotation::Words;
 use super::units::Bytes;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -101,6 +102,9 @@ pub struct Logs {
     /// What happens to output that no file takes and no memory is left for.
     #[serde(default)]
     pub overflow: Overflow,
+    /// Words of [`super::rotation`] that differ from the home's.
+    #[serde(default, skip_serializing_if = "Words::is_empty")]
+    pub rotate: Words,
 }
 
 /// What gives way when log files take nothing and the memory meant for that is used up.

@@ -23,13 +23,24 @@ impl Core {
     /// A listener of a former daemon. Its workers join it as their channels are added.
     pub(super) fn adopt_listener(&mut self, entry: u64, fds: Vec<(u32, OwnedFd)>, blob: &[u8]) {
         self.last_entry = self.last_entry.max(entry);
-        match Listener::adopt(blob, fds) {
+        let sockets_lost = fds.is_empty();
+        let adopted = Listener::adopt(blob, fds);
+        let revived = || if sockets_lost { Listener::revive(blob) } else { None };
+        match adopted.or_else(revived) {
             Some(listener) => {
+                for (index, socket) in listener.sockets.iter().filter(|_| sockets_lost) {
+                    self.keep.keep(entry, *index, socket.fd.as_fd());
+                }
                 self.listeners.insert(entry, listener);
                 self.refresh(entry);
             }
             // Nobody could say who may use it: the next to ask for the address binds it anew.
-            None => self.keep.forget(entry),
+            None => {
+                if sockets_lost {
+                    tracing::error!(entry, "failed to listen again where keeper and daemon did");
+                }
+                self.keep.forget(entry);
+            }
         }
     }
 

@@ -72,6 +72,9 @@ struct Record {
     ask: Ask,
     data: Value,
     holders: Vec<(Run, u32)>,
+    /// Where the system has bound it, which may have chosen the port.
+    #[serde(default)]
+    address: Option<SocketAddr>,
 }
 
 impl Socket {
@@ -118,6 +121,22 @@ impl Listener {
         (!listener.sockets.is_empty()).then_some(listener)
     }
 
+    /// Binds again what nobody has any more, at the same address: a socket that only keeper and daemon had, and both have
+    /// died. Clients that waited in its backlog were reset. `None` if nobody was to be served by it, or it cannot be.
+    pub fn revive(blob: &[u8]) -> Option<Listener> {
+        let record: Record = serde_json::from_slice(blob).ok()?;
+        if record.kind != Kind::RoundRobin || record.holders.is_empty() {
+            return None;
+        }
+        let fd = match record.address {
+            Some(address) => bind_at(&record.ask, address),
+            None => bind(&record.ask),
+        };
+        let fd = fd.ok()?;
+        socket::listen(&fd, backlog(&record.ask)).ok()?;
+        Listener::adopt(blob, vec![(0, fd)])
+    }
+
     fn without_sockets(app: Arc<str>, key: String, kind: Kind, ask: Ask, data: Value) -> Listener {
         Listener {
             app,
@@ -142,6 +161,7 @@ impl Listener {
             ask: self.ask.clone(),
             data: self.data.clone(),
             holders: self.holders.iter().map(|(run, slot)| (*run, *slot)).collect(),
+            address: self.address(),
         };
         serde_json::to_vec(&record).unwrap_or_default()
     }
@@ -312,6 +332,17 @@ mod tests {
         assert_eq!(back.address(), listener.address());
         assert!(Listener::adopt(&listener.record(), Vec::new()).is_none());
         assert!(Listener::adopt(b"{}", Vec::new()).is_none());
+    }
+
+    #[test]
+    fn what_only_the_dead_had_is_bound_again_at_the_port_it_had() {
+        let mut listener = open(local(), Scheduling::RoundRobin).unwrap();
+        assert!(Listener::revive(&listener.record()).is_none(), "nobody holds it");
+        listener.holders.insert(Run::first(7), 3);
+        let (record, address) = (listener.record(), listener.address());
+        assert!(Listener::revive(&record).is_none(), "the port is taken");
+        drop(listener);
+        assert_eq!(Listener::revive(&record).unwrap().address(), address);
     }
 
     #[test]

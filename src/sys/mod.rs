@@ -3,10 +3,13 @@
 pub mod child;
 pub mod clock;
 pub mod detach;
+pub mod ending;
+pub mod exec;
 pub mod fd;
 pub mod holder;
 pub mod inherit;
 pub mod interrupt;
+pub mod kin;
 pub mod limits;
 pub mod lock;
 pub mod page;

@@ -97,7 +97,13 @@ impl Session {
             Request::Resurrect => refuse(Code::NotFound, "nothing was saved"),
             Request::Flush { .. } => refuse(Code::NotFound, "no"),
             Request::Logs(logs) => return self.logs(id, &logs),
-            Request::Watch | Request::Unknown => refuse(Code::Invalid, "no"),
+            Request::Watch
+            | Request::Settings
+            | Request::Configure { .. }
+            | Request::ReopenLogs
+            | Request::LogSizes { .. }
+            | Request::Upgrade { .. }
+            | Request::Unknown => refuse(Code::Invalid, "no"),
         };
         self.send(&DaemonMessage::Reply { id, reply })
     }

@@ -15,6 +15,8 @@ mod everyday;
 mod lines;
 mod logs;
 mod output;
+mod rebuild;
+mod rotate;
 mod surprises;
 mod survive;
 mod trees;

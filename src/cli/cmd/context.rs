@@ -41,7 +41,7 @@ impl Context {
     pub fn connect(&self) -> Result<Client, CliError> {
         let colour = self.ui.error_colour;
         let mut said = Ok(());
-        let client = Client::connect_or_start(&self.home, &mut |notice| {
+        let mut client = Client::connect_or_start(&self.home, &mut |notice| {
             let text = match notice {
                 Notice::Starting => {
                     format!("Spawning the daemon with pmon_home={}", self.home.root().display())
@@ -53,7 +53,19 @@ impl Context {
             }
         })?;
         said?;
+        self.hint_at_version(&mut client)?;
         Ok(client)
+    }
+
+    /// A daemon of another version works, but may not know everything that is asked of it.
+    fn hint_at_version(&self, client: &mut Client) -> Result<(), CliError> {
+        let ours = env!("CARGO_PKG_VERSION");
+        match client.hello().map(|hello| hello.version.clone()) {
+            Some(theirs) if theirs != ours => self.warn(format!(
+                "The daemon is version {theirs}, this is {ours}: `pmon update` switches it, the workers go on"
+            )),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Says `[PM2] …` on stdout.

@@ -36,6 +36,7 @@ async fn on_a_small_disk() {
             PumpNotice::PipeClosed { entry: 1, stream: StreamKind::Out, .. } => ended = true,
             PumpNotice::Recovered { entry: 1, stream: StreamKind::Out, .. } => recovered = true,
             PumpNotice::PipeClosed { .. }
+            | PumpNotice::Rotated { .. }
             | PumpNotice::Closed { .. }
             | PumpNotice::Recovered { .. }
             | PumpNotice::SpillWanted { .. }

@@ -1,15 +1,18 @@
-//! kill -9 of the pump at random instants: every line exactly once, whole, in order.
+//! kill -9 of the pump at random instants, while it rotates a log every 100 KB and compresses what it put aside:
+//! every line exactly once, whole, in order.
 //!
 //! The pump runs in a child process, which is this test binary again; the test holds pipes, staging and records
 //! as the keeper would, and gives copies to each new child. `PMON_SEED` repeats a run's delays, `PMON_KILLS` sets
 //! their number.
 
 use super::*;
+use crate::logs::Plan;
+use crate::logs::compress::unpacked;
 use crate::logs::record::Record;
 use crate::model::policy::Overflow;
+use crate::model::{Bytes, Rotation};
 use crate::sys::fd;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::process::Child;
@@ -107,6 +110,7 @@ fn the_pump_that_is_killed() {
     let mut parent = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned().unwrap());
     let (sender, _notices) = mpsc::channel(64);
     let pump = Pump::start(Fanout::new(), sender).unwrap();
+    pump.plan(plan(&dir));
     for entry in 1..=ENTRIES {
         let mut fds = fd::receive(&parent, &mut [0]).unwrap().fds;
         let pipes = fds.split_off(7);
@@ -170,10 +174,32 @@ fn kill_once(dir: &Path, kept: &[Kept], random: &mut Random, delay_us: u64) {
     child.wait().unwrap();
 }
 
-/// All lines of a file, without what their format adds, are lines of these streams, each once and in order.
+/// Small files, all of them kept.
+fn plan(dir: &Path) -> Plan {
+    let rotation = Rotation {
+        max_size: Bytes(100 << 10),
+        retain: None,
+        max_app_size: Bytes(0),
+        max_total_size: Bytes(0),
+        ..Rotation::default()
+    };
+    Plan { rotation, logs_dir: dir.to_owned(), own_log: dir.join("none.log") }
+}
+
+/// All that was ever written to a log: its rotated files, oldest first, and what it holds now.
+fn history(path: &Path) -> Vec<u8> {
+    let mut kept = rotated(path);
+    // A kill between the last two steps leaves both forms of a file.
+    kept.dedup_by(|b, a| (&b.label.date, b.label.counter) == (&a.label.date, a.label.counter));
+    let mut all: Vec<u8> = kept.iter().flat_map(|kept| unpacked(&kept.path)).collect();
+    all.extend(std::fs::read(path).unwrap());
+    all
+}
+
+/// All lines of a log, without what their format adds, are lines of these streams, each once and in order.
 fn verify(path: &Path, entry_format: u64, counts: &[(u64, StreamKind, u64)]) {
     let mut next = vec![0; counts.len()];
-    for (at, text) in BufReader::new(File::open(path).unwrap()).lines().enumerate() {
+    for (at, text) in history(path).lines().enumerate() {
         let text = text.unwrap();
         let bare = match entry_format {
             2 => {
@@ -244,16 +270,20 @@ pub(super) async fn kill_often(
     for (entry, kept) in (1..).zip(kept) {
         attach(&bench.pump, dir, entry, kept);
     }
+    bench.pump.plan(plan(dir));
     bench.pump.begin();
     let mut open = ENTRIES * 2 * GENERATIONS;
     while open > 0 {
         match bench.notice().await {
             PumpNotice::PipeClosed { .. } => open -= 1,
             // Of the time before.
-            PumpNotice::Recovered { .. } => {}
+            PumpNotice::Recovered { .. } | PumpNotice::Rotated { .. } => {}
             other => panic!("{other:?}"),
         }
     }
+    // Nobody compresses any more.
+    drop(bench.pump);
+    while bench.notices.recv().await.is_some() {}
     let counts: Vec<_> = writers
         .into_iter()
         .map(|writer| (writer.entry, writer.stream, writer.thread.join().unwrap()))
@@ -268,6 +298,7 @@ pub(super) async fn kill_often(
         let paths = sink(entry, dir).paths(stream).map(|path| path.map(Path::to_owned));
         verify(paths[0].as_ref().unwrap(), entry, &[(entry, stream, count)]);
     }
+    println!("{} files put aside", std::fs::read_dir(dir).unwrap().count());
     verify(&dir.join("2-all.log"), 2, &of(2));
     verify(&dir.join("merged.log"), 3, &[of(3), of(4)].concat());
     of(6).into_iter().map(|(_, stream, count)| verify_marked(dir, stream, count)).sum()
@@ -278,7 +309,7 @@ fn verify_marked(dir: &Path, stream: StreamKind, count: u64) -> u64 {
     let paths = sink(6, dir).paths(stream).map(|path| path.map(Path::to_owned));
     let path = paths[0].as_ref().unwrap();
     let (mut next, mut missing, mut told) = (0, 0, 0);
-    for (at, text) in BufReader::new(File::open(path).unwrap()).lines().enumerate() {
+    for (at, text) in history(path).lines().enumerate() {
         let text = text.unwrap();
         if let Some(marker) = text.strip_prefix("[pmon] ") {
             let (bytes, why) = marker.split_once(" bytes dropped: ").unwrap();

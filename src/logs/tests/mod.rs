@@ -3,10 +3,12 @@
 mod flow;
 mod full;
 mod kill;
+mod rotate;
 mod spill;
 
 use super::{Fanout, Held, Pump, PumpNotice, SinkSpec, Source, SpillFiles, held, spill_files};
-use crate::model::{StreamKind, WorkerId};
+use crate::logs::kept::{Family, Form, Kept, Shapes, inventory};
+use crate::model::{Rotation, StreamKind, WorkerId};
 use crate::sys::pipe;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -99,7 +101,10 @@ impl Bench {
 
     /// Waits for the next pipe that is at its end.
     async fn closed(&mut self) {
-        let notice = self.notice().await;
+        let mut notice = self.notice().await;
+        while let PumpNotice::Rotated { .. } = notice {
+            notice = self.notice().await;
+        }
         assert!(matches!(notice, PumpNotice::PipeClosed { .. }), "{notice:?}");
     }
 
@@ -109,6 +114,16 @@ impl Bench {
             .expect("the pump hangs")
             .expect("the pump died");
     }
+}
+
+/// A log's rotated files, oldest first, but for those being written.
+fn rotated(log: &Path) -> Vec<Kept> {
+    let family = Family::of(log).unwrap();
+    let found = inventory(&[(family.clone(), Shapes::of(&Rotation::default()))], None).unwrap();
+    let mut kept = found[&family].clone();
+    kept.retain(|kept| kept.label.form != Form::Unfinished);
+    kept.sort_by(|a, b| a.age().cmp(&b.age()));
+    kept
 }
 
 fn source(entry: u64) -> Source {
