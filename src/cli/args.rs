@@ -97,6 +97,9 @@ pub struct AppOptions {
     /// `json`: one object a line
     #[arg(long, global = true, hide_short_help = true, value_name = "TYPE")]
     pub log_type: Option<String>,
+    /// When no log file and no memory takes output: `drop` it (and count), or `block` the worker
+    #[arg(long, global = true, hide_short_help = true, value_name = "POLICY")]
+    pub log_overflow: Option<String>,
     /// Keep no logs
     #[arg(long, global = true, hide_short_help = true)]
     pub disable_logs: bool,

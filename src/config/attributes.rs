@@ -34,6 +34,8 @@ pub enum Expects {
     Mode,
     /// `rr`, `shared` or `reuseport`.
     Scheduling,
+    /// `drop` or `block`.
+    Overflow,
     /// `SIGTERM`, `TERM` or a number.
     Signal,
     /// See `sockets`.
@@ -97,6 +99,7 @@ pub const ATTRIBUTES: &[Attribute] = &[
     row("merge_logs", &["combine_logs"], Flag, Used),
     row("disable_logs", &[], Flag, Used),
     row("log_type", &[], Text, Used),
+    row("log_overflow", &[], Overflow, Used),
     row("log_date_format", &[], Text, Used),
     row("time", &[], Flag, Used),
     row("env", &[], Table, Used),

@@ -36,6 +36,8 @@ pub struct Options {
     pub time: bool,
     /// `--log-type`.
     pub log_type: Option<String>,
+    /// `drop` or `block`.
+    pub log_overflow: Option<String>,
     /// `--disable-logs`.
     pub disable_logs: bool,
     /// `--max-memory-restart`.
@@ -124,6 +126,7 @@ impl Options {
             ("error_file", "--error", &self.error),
             ("log_date_format", "--log-date-format", &self.log_date_format),
             ("log_type", "--log-type", &self.log_type),
+            ("log_overflow", "--log-overflow", &self.log_overflow),
             ("max_memory_restart", "--max-memory-restart", &self.max_memory_restart),
             ("max_restarts", "--max-restarts", &self.max_restarts),
             ("min_uptime", "--min-uptime", &self.min_uptime),

@@ -13,7 +13,7 @@ use super::{health, sockets, units, version};
 use crate::model::app::{App, Env, Mode, Program, SocketSpec, User};
 use crate::model::exit::signal_number;
 use crate::model::files::sanitize;
-use crate::model::policy::{Limits, Logs, Readiness, Reload, Restart, Scheduling, Stop};
+use crate::model::policy::{Limits, Logs, Overflow, Readiness, Reload, Restart, Scheduling, Stop};
 use crate::model::units::Bytes;
 use crate::sys::user;
 use serde_json::Value;
@@ -310,6 +310,10 @@ fn logs(attributes: &Attributes, name: &str, mode: Mode, cwd: &Path, caller: &Ca
         date_format: date_format.or_else(|| time.then(|| TIME_FORMAT.to_owned())),
         json: attributes.text("log_type") == Some("json"),
         disabled: attributes.flag("disable_logs").unwrap_or(false),
+        overflow: match attributes.text("log_overflow") {
+            Some("block") => Overflow::Block,
+            Some(_) | None => Overflow::Drop,
+        },
         rotate: attributes.texts("rotate"),
     }
 }

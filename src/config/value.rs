@@ -23,6 +23,7 @@ pub fn convert(expects: Expects, value: &Value) -> Option<Value> {
         Expects::Account => text(value).map(Value::from),
         Expects::Filter => filter(value),
         Expects::Mode => choice(value, &[("fork", "fork"), ("cluster", "cluster")]),
+        Expects::Overflow => choice(value, &[("drop", "drop"), ("block", "block")]),
         Expects::Scheduling => choice(
             value,
             &[
@@ -58,6 +59,7 @@ pub fn expected(expects: Expects) -> &'static str {
         Expects::Account => "a name or a number",
         Expects::Filter => "true, a name or a list of names",
         Expects::Mode => "'fork' or 'cluster'",
+        Expects::Overflow => "'drop' or 'block'",
         Expects::Scheduling => "'rr', 'shared' or 'reuseport'",
         Expects::Signal => "a signal such as 'SIGTERM'",
         Expects::Sockets => {

@@ -90,6 +90,7 @@ impl Owner {
             Err(error) => tracing::error!(%error, "failed to write a record"),
         }
         self.leaving.insert(run.entry);
+        self.log_troubles.remove(&run.entry);
         self.pump.close(run.entry);
     }
 
@@ -103,6 +104,9 @@ impl Owner {
         }
         if let Some(record) = self.entries.get(&run.entry).filter(|record| record.run == run) {
             self.note_state(record);
+        }
+        if let Some(record) = self.entries.get(&run.entry) {
+            self.pump.set_source(run.entry, super::spawn::source(record, Some(pid)));
         }
         self.happen(Event::Spawned { run, pid });
         if self.notices.was_early(pid) {

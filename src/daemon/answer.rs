@@ -20,6 +20,8 @@ const LAST_WORDS: usize = 15;
 const MOURNED: usize = 4;
 /// Longest wait for the last lines of a process that has just ended.
 const SETTLE: Duration = Duration::from_secs(1);
+/// The log pump is asked for so long: far longer than a batch takes, shorter than people wait.
+const PUMP_PATIENCE: Duration = Duration::from_secs(3);
 
 /// The answer to a request, when it is true.
 pub(super) async fn to(request: Request, desk: &Desk) -> Reply {
@@ -202,8 +204,7 @@ async fn flush(select: Option<Selector>, desk: &Desk) -> Result<Reply, WireError
     }
     paths.sort();
     paths.dedup();
-    let freed =
-        desk.pump.flush(paths).await.map_err(|_gone| error(Code::Internal, "the log pump is dead"))?;
+    let freed = from_pump(desk.pump.flush(paths)).await?;
     let mut files = Vec::with_capacity(freed.len());
     for (path, bytes) in freed {
         let path = path.display().to_string();
@@ -215,4 +216,28 @@ async fn flush(select: Option<Selector>, desk: &Desk) -> Result<Reply, WireError
         }
     }
     Ok(Reply::Flushed { files })
+}
+
+/// What the pump answers. It does so between two batches, at once; but a disk that hangs hangs it too, and not those
+/// who ask.
+pub(super) async fn from_pump<T>(answer: oneshot::Receiver<T>) -> Result<T, WireError> {
+    match tokio::time::timeout(PUMP_PATIENCE, answer).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(_gone)) => Err(error(Code::Internal, "the log pump is dead")),
+        Err(_elapsed) => Err(error(Code::Io, "the log pump hangs in a write: a disk does not answer")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pump_that_hangs_is_told_and_hangs_nobody() {
+        let (_hanging, answer) = oneshot::channel::<()>();
+        assert!(from_pump(answer).await.unwrap_err().message.contains("hangs"));
+        let (dead, answer) = oneshot::channel::<()>();
+        drop(dead);
+        assert!(from_pump(answer).await.unwrap_err().message.contains("dead"));
+    }
 }

@@ -9,7 +9,7 @@ use super::keep::complain;
 use super::owner::{ENDING, Owner, Process};
 use super::{sockets, spawn};
 use crate::keeper::{Entry, EntryState, FromKeeper, Link, Tag};
-use crate::logs::Held;
+use crate::logs::{Held, SpillFiles};
 use crate::model::files::WorkerFiles;
 use crate::model::{Exit, Run, Stamp, StreamKind};
 use crate::supervisor::event::{Found, Process as Fate};
@@ -157,10 +157,14 @@ impl Owner {
         let process = fate(&entry, run);
         let mut fds = Fds::sort(entry.fds);
         if let Some(held) = fds.held() {
-            self.pump.attach(run.entry, spawn::source(&record), spawn::sink(&record, &self.home), held);
+            let pid = Some(entry.pid).filter(|pid| *pid != 0);
+            self.pump.attach(run.entry, spawn::source(&record, pid), spawn::sink(&record, &self.home), held);
             self.entries.insert(run.entry, record.clone());
             for (stream, generation, pipe) in fds.pipes {
                 self.pump.add_pipe(run.entry, stream, generation, pipe);
+            }
+            for (stream, files) in fds.spills {
+                self.pump.add_spill(run.entry, stream, files);
             }
         }
         if over {
@@ -208,11 +212,13 @@ struct Fds {
     record: Option<OwnedFd>,
     pipes: Vec<(StreamKind, u64, OwnedFd)>,
     channels: Vec<(u64, OwnedFd)>,
+    spills: Vec<(StreamKind, SpillFiles)>,
 }
 
 impl Fds {
     fn sort(fds: Vec<(Tag, OwnedFd)>) -> Fds {
         let mut sorted = Fds::default();
+        let (mut writers, mut readers) = ([None, None], [None, None]);
         for (tag, fd) in fds {
             let generation = u64::from(tag.index);
             match tag.kind {
@@ -222,9 +228,18 @@ impl Fds {
                 Tag::OUT_PIPE => sorted.pipes.push((StreamKind::Out, generation, fd)),
                 Tag::ERR_PIPE => sorted.pipes.push((StreamKind::Err, generation, fd)),
                 Tag::CHANNEL => sorted.channels.push((generation, fd)),
+                Tag::LOG_SPILL if tag.index < 2 => writers[tag.index as usize] = Some(fd),
+                Tag::LOG_SPILL_READER if tag.index < 2 => readers[tag.index as usize] = Some(fd),
                 _later_version => {}
             }
         }
+        let both = writers.into_iter().zip(readers).zip([StreamKind::Out, StreamKind::Err]);
+        sorted.spills = both
+            .filter_map(|((writer, reader), stream)| {
+                // Half of it was never used: it was not kept before both were.
+                Some((stream, SpillFiles { writer: writer?, reader: reader? }))
+            })
+            .collect();
         sorted.pipes.sort_by_key(|(_, generation, _)| *generation);
         sorted
     }

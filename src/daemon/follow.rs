@@ -8,7 +8,7 @@ use crate::logs::{Delivery, Filter, Workers};
 use crate::model::{StreamKind, WorkerId};
 use crate::proto::push::LogHeader;
 use crate::proto::request::LogsRequest;
-use crate::proto::{Code, Frame, Push, Reply};
+use crate::proto::{Frame, Push, Reply};
 use std::path::PathBuf;
 
 /// Bytes that may wait for one slow subscriber; the oldest lines go first.
@@ -41,12 +41,9 @@ pub(super) async fn logs(wanted: LogsRequest, desk: &Desk, outbox: &Outbox) -> R
     let filter = Filter { workers, out: wanted.out, err: wanted.err };
     let paths = files.iter().map(|f| f.path.clone()).collect();
     // Where the files end and where the subscription begins is one moment of the pump.
-    let (live, ends) = match desk.pump.subscribe(filter, BACKLOG, paths).await {
+    let (live, ends) = match answer::from_pump(desk.pump.subscribe(filter, BACKLOG, paths)).await {
         Ok(both) => both,
-        Err(_dead) => {
-            let dead = answer::error(Code::Internal, "the log pump is dead");
-            return outbox.reply(Reply::Error(dead)).await;
-        }
+        Err(error) => return outbox.reply(Reply::Error(error)).await,
     };
     outbox.reply(Reply::Subscribed).await?;
     for (file, end) in files.into_iter().zip(ends) {
@@ -64,12 +61,14 @@ pub(super) async fn logs(wanted: LogsRequest, desk: &Desk, outbox: &Outbox) -> R
                     worker: lines.worker,
                     name: lines.name.to_string(),
                     stream: lines.stream,
+                    instance: lines.worker.map(|_| lines.instance),
+                    pid: lines.pid,
                     at_ms: Some(lines.at_ms),
                     history: false,
                     path: None,
                 };
-                if let Ok(frame) = Frame::log(&header, &lines.bytes) {
-                    outbox.frame(frame).await?;
+                if let Ok(head) = Frame::log_head(&header, lines.bytes.len()) {
+                    outbox.log(head, lines.bytes).await?;
                 }
             }
             Delivery::Lagged { lines } => outbox.push(Push::Lagged { lines }).await?,
@@ -124,6 +123,8 @@ async fn send_history(file: HistoryFile, end: u64, lines: usize, outbox: &Outbox
         worker: file.worker,
         name: file.name,
         stream: file.stream,
+        instance: None,
+        pid: None,
         at_ms: None,
         history: true,
         path: Some(file.path.display().to_string()),

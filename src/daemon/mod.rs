@@ -16,6 +16,7 @@ mod logbook;
 mod mailbox;
 mod notify;
 mod orphans;
+mod overflow;
 mod owner;
 mod probe;
 mod rebuild;

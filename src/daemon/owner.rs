@@ -3,6 +3,7 @@
 use super::keep::complain;
 use super::mailbox::Letter;
 use super::notify::Notices;
+use super::overflow::Troubles;
 use super::probe::{Probed, Probes};
 use super::rebuild::{Late, Rebuild};
 use super::sockets::Sockets;
@@ -63,6 +64,8 @@ pub(super) struct Owner {
     pub(super) entries: HashMap<u64, Record>,
     /// Entries that are over and only drain their logs.
     pub(super) leaving: HashSet<u64>,
+    /// Entries whose log files took nothing at some time.
+    pub(super) log_troubles: HashMap<u64, Troubles>,
     pub(super) host: HostUsage,
     pub(super) view: DaemonView,
     /// Everything is stopped and nothing more is to be done.
@@ -115,6 +118,7 @@ impl Owner {
             unsampled: HashSet::new(),
             entries: HashMap::new(),
             leaving: HashSet::new(),
+            log_troubles: HashMap::new(),
             host: HostUsage::default(),
             view,
             ended: false,

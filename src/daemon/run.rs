@@ -204,12 +204,21 @@ impl Owner {
                 }
             }
             PumpNotice::Rotated { source, path, kept, bytes } => self.rotated(&source, &path, &kept, bytes),
-            PumpNotice::Recovered { entry, stream, failures } => {
-                tracing::info!(entry, ?stream, failures, "writes the log again");
+            PumpNotice::Recovered { entry, stream, failures, overflowed } => {
+                tracing::info!(
+                    entry,
+                    ?stream,
+                    failures,
+                    dropped = overflowed.dropped,
+                    "writes the log again"
+                );
+                self.log_trouble(entry, stream, None, overflowed);
             }
-            PumpNotice::Trouble { entry, stream, what } => {
-                tracing::error!(entry, ?stream, what, "failed to write a log");
+            PumpNotice::Trouble { entry, stream, what, overflowed } => {
+                tracing::error!(entry, ?stream, what, dropped = overflowed.dropped, "failed to write a log");
+                self.log_trouble(entry, stream, Some(what), overflowed);
             }
+            PumpNotice::SpillWanted { entry, stream } => self.give_spill(entry, stream),
         }
     }
 

@@ -4,7 +4,7 @@
 use super::mailbox::Desk;
 use super::{answer, follow, watch};
 use crate::proto::{ClientMessage, DaemonMessage, Decoder, Frame, Hello, Push, Reply, Request};
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use std::collections::HashMap;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -21,10 +21,23 @@ const REQUESTS: usize = 64;
 /// Who asks for nothing for so long gives up his place, where places are scarce.
 const IDLE: Duration = Duration::from_secs(1);
 
+/// One frame, in one or two pieces.
+#[derive(Debug)]
+struct Outgoing {
+    head: Bytes,
+    body: Bytes,
+}
+
+impl From<Bytes> for Outgoing {
+    fn from(head: Bytes) -> Outgoing {
+        Outgoing { head, body: Bytes::new() }
+    }
+}
+
 /// Where a request's task writes its answer and pushes.
 #[derive(Debug, Clone)]
 pub(super) struct Outbox {
-    frames: mpsc::Sender<Bytes>,
+    frames: mpsc::Sender<Outgoing>,
     pub(super) id: u64,
 }
 
@@ -45,7 +58,16 @@ impl Outbox {
 
     /// A frame made elsewhere.
     pub(super) async fn frame(&self, frame: Bytes) -> Result<(), ClientGone> {
-        self.frames.send(frame).await.map_err(|_closed| ClientGone)
+        self.outgoing(Outgoing::from(frame)).await
+    }
+
+    /// A log frame: what comes before the lines, and the lines, which all subscribers share.
+    pub(super) async fn log(&self, head: Bytes, body: Bytes) -> Result<(), ClientGone> {
+        self.outgoing(Outgoing { head, body }).await
+    }
+
+    async fn outgoing(&self, outgoing: Outgoing) -> Result<(), ClientGone> {
+        self.frames.send(outgoing).await.map_err(|_closed| ClientGone)
     }
 
     async fn send(&self, message: &DaemonMessage) -> Result<(), ClientGone> {
@@ -74,9 +96,10 @@ pub(super) async fn serve(stream: UnixStream, desk: Desk, crowded: impl Fn() -> 
     drop(writing);
 }
 
-async fn write(mut writer: OwnedWriteHalf, mut queue: mpsc::Receiver<Bytes>) {
-    while let Some(frame) = queue.recv().await {
-        if writer.write_all(&frame).await.is_err() {
+async fn write(mut writer: OwnedWriteHalf, mut queue: mpsc::Receiver<Outgoing>) {
+    while let Some(Outgoing { head, body }) = queue.recv().await {
+        // Both in one writev(2).
+        if writer.write_all_buf(&mut head.chain(body)).await.is_err() {
             return;
         }
     }
@@ -84,7 +107,7 @@ async fn write(mut writer: OwnedWriteHalf, mut queue: mpsc::Receiver<Bytes>) {
 
 struct Session {
     desk: Desk,
-    frames: mpsc::Sender<Bytes>,
+    frames: mpsc::Sender<Outgoing>,
     tasks: HashMap<u64, AbortHandle>,
 }
 
@@ -95,7 +118,7 @@ impl Session {
         crowded: impl Fn() -> bool,
     ) -> Result<(), &'static str> {
         let hello = Frame::json(&DaemonMessage::Hello(Hello::ours())).map_err(|_bug| "no hello")?;
-        self.frames.send(hello).await.map_err(|_closed| "gone")?;
+        self.frames.send(hello.into()).await.map_err(|_closed| "gone")?;
         let mut decoder = Decoder::default();
         loop {
             while let Some(frame) = decoder.next().map_err(|_bad| "bad frame")? {

@@ -11,7 +11,7 @@ use crate::model::{App, Run, State, StreamKind};
 use crate::node::{self, ChannelSpec};
 use crate::supervisor::Record;
 use crate::sys::paths::Home;
-use rustix::pipe::{PipeFlags, pipe_with};
+use crate::sys::pipe::{fair_capacity, stdio};
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -37,8 +37,11 @@ impl Owner {
         let (run, app) = (record.run, &record.app);
         let made = self.make(app)?;
         let fresh = !self.entries.contains_key(&run.entry);
-        let held =
-            if fresh { Some(crate::logs::held().map_err(|e| format!("make log pipes: {e}"))?) } else { None };
+        let held = if fresh {
+            Some(crate::logs::held(self.pipe_capacity()).map_err(|e| format!("make log pipes: {e}"))?)
+        } else {
+            None
+        };
         let generation = u32::try_from(run.generation).unwrap_or(u32::MAX);
         let tag = |kind, index| Tag { kind, index };
         let mut keep = vec![
@@ -83,11 +86,10 @@ impl Owner {
         self.link.spawn(&request).map_err(|e| format!("ask the keeper for a process: {e}"))?;
         self.entries.insert(run.entry, record.clone());
         let sink = sink(record, &self.home);
-        if let Some(held) = held {
-            self.pump.attach(run.entry, source(record), sink, held);
-        } else {
-            // It may be a restart with other log settings.
-            self.pump.set_sink(run.entry, sink);
+        match held {
+            Some(held) => self.pump.attach(run.entry, source(record, None), sink, held),
+            // It may be started again with other log settings.
+            None => self.pump.set_sink(run.entry, sink),
         }
         self.pump.add_pipe(run.entry, StreamKind::Out, run.generation, made.out);
         self.pump.add_pipe(run.entry, StreamKind::Err, run.generation, made.err);
@@ -97,11 +99,17 @@ impl Owner {
         Ok(())
     }
 
+    /// A worker has two pipes and two staging pipes; this one is counted too.
+    fn pipe_capacity(&self) -> usize {
+        fair_capacity(4 * (self.entries.len() + 1))
+    }
+
     fn make(&mut self, app: &App) -> Result<Made, String> {
         let sockets = self.sockets.of(app, &self.link)?;
         let count = sockets.len();
         let null = std::fs::File::open("/dev/null").map_err(|e| format!("open `/dev/null`: {e}"))?;
-        let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(|e| format!("make a pipe: {e}"));
+        let capacity = self.pipe_capacity();
+        let pipe = || stdio(capacity).map_err(|e| format!("make a pipe: {e}"));
         let (out, out_child) = pipe()?;
         let (err, err_child) = pipe()?;
         let mut map = vec![(0, OwnedFd::from(null)), (1, out_child), (2, err_child)];
@@ -159,8 +167,13 @@ pub(super) fn pipe_tag(stream: StreamKind, generation: u64) -> Tag {
 }
 
 /// Whose lines they are.
-pub(super) fn source(record: &Record) -> Source {
-    Source { worker: record.worker, name: Arc::from(record.app.name.as_str()) }
+pub(super) fn source(record: &Record, pid: Option<u32>) -> Source {
+    Source {
+        worker: record.worker,
+        name: Arc::from(record.app.name.as_str()),
+        instance: record.instance,
+        pid,
+    }
 }
 
 /// Where they go.
@@ -176,6 +189,7 @@ pub(super) fn sink(record: &Record, home: &Home) -> SinkSpec {
         date_format: logs.date_format.clone(),
         json: logs.json,
         disabled: logs.disabled,
+        overflow: logs.overflow,
         rotate: logs.rotate.clone(),
     }
 }

@@ -60,6 +60,10 @@ impl Tag {
     pub const CHANNEL: u8 = 5;
     /// The page with the pump's intent.
     pub const LOG_RECORD: u8 = 6;
+    /// Memory that a stream's log bytes are spilled to; index 0 stdout's, 1 stderr's.
+    pub const LOG_SPILL: u8 = 7;
+    /// The same as it is read.
+    pub const LOG_SPILL_READER: u8 = 8;
     /// A listening socket.
     pub const LISTENER: u8 = 101;
     /// The socket that clients connect to (entry 0).

@@ -2,7 +2,7 @@
 
 use super::attic::Plan;
 use super::fanout::{Filter, Subscription};
-use super::spec::{Held, SinkSpec, Source};
+use super::spec::{Held, SinkSpec, Source, SpillFiles};
 use crate::model::StreamKind;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
@@ -29,6 +29,8 @@ pub enum Command {
     Begin,
     /// `Pump::add_pipe`.
     AddPipe { entry: u64, stream: StreamKind, generation: u64, pipe: OwnedFd },
+    /// `Pump::add_spill`.
+    AddSpill { entry: u64, stream: StreamKind, files: SpillFiles },
     /// `Pump::set_source`.
     SetSource { entry: u64, source: Source },
     /// `Pump::set_sink`.

@@ -4,6 +4,7 @@
 
 use super::lines;
 use super::recent::Recent;
+use super::spec::Source;
 use crate::model::{StreamKind, WorkerId};
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -19,6 +20,10 @@ pub struct LogLines {
     pub name: Arc<str>,
     /// Which stream.
     pub stream: StreamKind,
+    /// Which copy of the app.
+    pub instance: u32,
+    /// The worker's process, or the daemon.
+    pub pid: Option<u32>,
     /// When they were read from the worker, Unix milliseconds.
     pub at_ms: i64,
     /// The lines. Each ends with `\n`, but for one longer than [`lines::LONGEST`].
@@ -41,12 +46,13 @@ impl LogLines {
         bytes: Bytes,
     ) -> LogLines {
         let lines = lines::count(&bytes);
-        LogLines { worker, name, stream, at_ms, bytes, lines, entry: 0, sequence: 0 }
+        LogLines { worker, name, stream, instance: 0, pid: None, at_ms, bytes, lines, entry: 0, sequence: 0 }
     }
 
-    /// The same, written by this entry's process.
-    pub fn of(self, entry: u64) -> LogLines {
-        LogLines { entry, ..self }
+    /// Lines of a worker, written by this entry's process.
+    pub fn of(source: &Source, entry: u64, stream: StreamKind, at_ms: i64, bytes: Bytes) -> LogLines {
+        let lines = LogLines::new(Some(source.worker), source.name.clone(), stream, at_ms, bytes);
+        LogLines { instance: source.instance, pid: source.pid, entry, ..lines }
     }
 
     /// The last lines of it, no more than there are, without copying them.
@@ -85,11 +91,15 @@ impl Filter {
     }
 
     fn wants(&self, batch: &LogLines) -> bool {
-        let stream = match batch.stream {
+        self.fits(batch.worker, batch.stream)
+    }
+
+    fn fits(&self, worker: Option<WorkerId>, stream: StreamKind) -> bool {
+        let stream = match stream {
             StreamKind::Out => self.out,
             StreamKind::Err => self.err,
         };
-        stream && self.wants_worker(batch.worker)
+        stream && self.wants_worker(worker)
     }
 }
 
@@ -144,6 +154,11 @@ impl Fanout {
             queue.push(batch.clone());
         }
         hub.recent.entry(batch.worker).or_default().push(batch);
+    }
+
+    /// Somebody wants what this stream says.
+    pub fn is_wanted(&self, worker: WorkerId, stream: StreamKind) -> bool {
+        self.lock().queues.values().any(|queue| queue.filter.fits(Some(worker), stream))
     }
 
     /// From now on, after the last `recent` lines of each worker it wants, in the order they were read.

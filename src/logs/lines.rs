@@ -48,6 +48,15 @@ impl Splitter {
         (!out.is_empty()).then(|| out.into())
     }
 
+    /// As [`Splitter::push`] for lines that nobody wants: only the start of an unfinished one is kept.
+    pub fn pass(&mut self, bytes: &[u8]) {
+        let (lines, rest) = bytes.split_at(whole(bytes));
+        if !lines.is_empty() || self.unfinished.len() + rest.len() >= LONGEST {
+            self.unfinished.clear();
+        }
+        self.unfinished.extend_from_slice(rest.get(..LONGEST - 1).unwrap_or(rest));
+    }
+
     /// The stream is over: what was left of it, with the `\n` it lacks.
     pub fn finish(&mut self) -> Option<Bytes> {
         let mut rest = std::mem::take(&mut self.unfinished);

@@ -244,7 +244,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn log(rotation: Rotation) -> Log {
-        let source = Source { worker: crate::model::WorkerId(1), name: "web".into() };
+        let source = Source { worker: crate::model::WorkerId(1), name: "web".into(), instance: 0, pid: None };
         Log { rotation: Arc::new(rotation), ..Log::new(&source) }
     }
 

@@ -154,9 +154,23 @@ pub struct Logs {
     pub json: bool,
     /// Neither files nor streaming.
     pub disabled: bool,
+    /// What happens to output that no file takes and no memory is left for.
+    #[serde(default)]
+    pub overflow: Overflow,
     /// Words of [`super::rotation`] that differ from the home's.
     #[serde(default, skip_serializing_if = "Words::is_empty")]
     pub rotate: Words,
+}
+
+/// What gives way when log files take nothing and the memory meant for that is used up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Overflow {
+    /// The output: it is counted and dropped, and a line in the log says how much is missing.
+    #[default]
+    Drop,
+    /// The worker: it waits when it writes, until the files take its output again. Nothing is lost.
+    Block,
 }
 
 /// How the connections to a cluster app's ports are shared out.

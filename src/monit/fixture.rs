@@ -100,6 +100,7 @@ pub fn worker(id: u32, name: &str, instance: u32) -> WorkerView {
         axm: None,
         node_version: None,
         trouble: None,
+        log_trouble: None,
         out_file: Some(format!("/home/dev/.pmon/logs/{name}-out-{id}.log")),
         error_file: Some(format!("/home/dev/.pmon/logs/{name}-error-{id}.log")),
         pid_file: Some(format!("/home/dev/.pmon/pids/{name}-{id}.pid")),

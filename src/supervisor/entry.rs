@@ -8,7 +8,7 @@ use super::turn::Turn;
 use super::worker::{Cue, next};
 use crate::model::app::Mode;
 use crate::model::change::What;
-use crate::model::snapshot::Axm;
+use crate::model::snapshot::{Axm, LogTrouble};
 use crate::model::usage::{NodeUsage, Usage};
 use crate::model::{Epoch, Reason};
 use std::sync::Arc;
@@ -70,6 +70,8 @@ pub(super) struct Entry {
     pub(super) node: Option<NodeUsage>,
     /// What the app says of itself.
     pub(super) axm: Option<Arc<Axm>>,
+    /// What became of output that no file took.
+    pub(super) log_trouble: Option<LogTrouble>,
 }
 
 impl Entry {
@@ -88,6 +90,7 @@ impl Entry {
             usage: Usage::default(),
             node: None,
             axm: None,
+            log_trouble: None,
         }
     }
 

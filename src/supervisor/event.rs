@@ -1,7 +1,7 @@
 //! Everything that can happen to the fleet.
 
 use super::record::Record;
-use crate::model::snapshot::Axm;
+use crate::model::snapshot::{Axm, LogTrouble};
 use crate::model::usage::{NodeUsage, Usage};
 use crate::model::{Epoch, Exit, Order, Run, Stamp, WorkerId};
 use std::sync::Arc;
@@ -156,6 +156,13 @@ pub enum Event {
         run: Run,
         /// All of it as it now is.
         axm: Arc<Axm>,
+    },
+    /// Its log files began or ceased to take its output, or the amounts changed.
+    LogTrouble {
+        /// Which.
+        run: Run,
+        /// All of it as it now is; `None`: all output is in the files.
+        trouble: Option<LogTrouble>,
     },
 }
 

@@ -144,6 +144,11 @@ impl Fleet {
             }
             Event::Troubled { run, what } => self.at(run, turn, |w, turn| w.troubled(run, what, turn)),
             Event::Reported { run, usage } => self.note(run, turn, |entry| entry.node = Some(usage)),
+            Event::LogTrouble { run, trouble } => self.at(run, turn, |worker, _| {
+                if let Some((entry, _)) = worker.entry_mut(run) {
+                    entry.log_trouble = trouble;
+                }
+            }),
             Event::AxmChanged { run, axm } => self.note(run, turn, |entry| entry.axm = Some(axm)),
         }
     }

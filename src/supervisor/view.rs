@@ -63,6 +63,7 @@ impl Worker {
             axm: entry.axm.clone(),
             node_version: record.node_version.clone(),
             trouble: record.trouble.clone(),
+            log_trouble: entry.log_trouble.clone(),
             out_file: files.out,
             error_file: files.error,
             pid_file: files.pid,

@@ -194,6 +194,8 @@ impl Session {
             worker: Some(WorkerId(0)),
             name: "web".into(),
             stream: StreamKind::Out,
+            instance: None,
+            pid: None,
             at_ms: None,
             history: true,
             path: Some("/h/web-out.log".into()),

@@ -21,6 +21,7 @@ pub fn is_wanted(cx: &Context, args: &[String]) -> bool {
         &o.output,
         &o.error,
         &o.log_date_format,
+        &o.log_overflow,
         &o.max_memory_restart,
         &o.cron,
         &o.max_restarts,
@@ -111,6 +112,7 @@ fn put_in(cx: &Context, app: &mut App, args: &[String]) -> Result<(), CliError> 
     put(given.error.is_some(), &mut |app| app.logs.error_file.clone_from(&new.logs.error_file));
     put(given.log.is_some(), &mut |app| app.logs.log_file.clone_from(&new.logs.log_file));
     put(given.merge_logs, &mut |app| app.logs.merge = true);
+    put(given.log_overflow.is_some(), &mut |app| app.logs.overflow = new.logs.overflow);
     put(given.disable_logs, &mut |app| app.logs.disabled = true);
     put(given.time || given.log_date_format.is_some(), &mut |app| {
         app.logs.date_format.clone_from(&new.logs.date_format);

@@ -121,6 +121,7 @@ impl Context {
             log_date_format: typed.log_date_format,
             time: typed.time,
             log_type: typed.log_type,
+            log_overflow: typed.log_overflow,
             disable_logs: typed.disable_logs,
             max_memory_restart: typed.max_memory_restart,
             no_autorestart: typed.no_autorestart,

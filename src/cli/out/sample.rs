@@ -78,6 +78,7 @@ pub(crate) fn worker(id: u32, app: App) -> WorkerView {
         axm: None,
         node_version: None,
         trouble: None,
+        log_trouble: None,
         out_file: shown(files.out),
         error_file: shown(files.error),
         pid_file: shown(Some(files.pid)),

@@ -4,8 +4,9 @@ mod flow;
 mod full;
 mod kill;
 mod rotate;
+mod spill;
 
-use super::{Fanout, Held, Pump, PumpNotice, SinkSpec, Source, held};
+use super::{Fanout, Held, Pump, PumpNotice, SinkSpec, Source, SpillFiles, held, spill_files};
 use crate::logs::kept::{Family, Form, Kept, Shapes, inventory};
 use crate::model::{Rotation, StreamKind, WorkerId};
 use crate::sys::pipe;
@@ -62,7 +63,7 @@ impl Bench {
     }
 
     fn attach(&self, entry: u64, sink: SinkSpec) {
-        self.pump.attach(entry, source(entry), sink, held().unwrap());
+        self.pump.attach(entry, source(entry), sink, held(64 << 10).unwrap());
     }
 
     /// The write end of a pipe that the pump reads.
@@ -82,11 +83,20 @@ impl Bench {
         }
     }
 
+    /// The next notice; memory that is wanted is given.
     async fn notice(&mut self) -> PumpNotice {
-        tokio::time::timeout(DEADLINE, self.notices.recv())
-            .await
-            .expect("no notice came")
-            .expect("the pump died")
+        loop {
+            let notice = tokio::time::timeout(DEADLINE, self.notices.recv())
+                .await
+                .expect("no notice came")
+                .expect("the pump died");
+            match notice {
+                PumpNotice::SpillWanted { entry, stream } => {
+                    self.pump.add_spill(entry, stream, spill_files().unwrap());
+                }
+                told => return told,
+            }
+        }
     }
 
     /// Waits for the next pipe that is at its end.
@@ -117,7 +127,7 @@ fn rotated(log: &Path) -> Vec<Kept> {
 }
 
 fn source(entry: u64) -> Source {
-    Source { worker: WorkerId(u32::try_from(entry).unwrap()), name: "web".into() }
+    Source { worker: WorkerId(u32::try_from(entry).unwrap()), name: "web".into(), instance: 0, pid: None }
 }
 
 fn shell(dir: &TempDir, script: &str, out: OwnedFd, err: OwnedFd) -> std::process::Child {
