@@ -156,9 +156,10 @@ impl Fanout {
         hub.recent.entry(batch.worker).or_default().push(batch);
     }
 
-    /// Somebody wants what this stream says.
+    /// Somebody wants what this stream says. Errors are always kept: they are a process's last words.
     pub fn is_wanted(&self, worker: WorkerId, stream: StreamKind) -> bool {
-        self.lock().queues.values().any(|queue| queue.filter.fits(Some(worker), stream))
+        stream == StreamKind::Err
+            || self.lock().queues.values().any(|queue| queue.filter.fits(Some(worker), stream))
     }
 
     /// From now on, after the last `recent` lines of each worker it wants, in the order they were read.
