@@ -7,8 +7,24 @@ use super::recent::Recent;
 use crate::model::{StreamKind, WorkerId};
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
+
+/// Where lines stand in a file, formatted as the file has them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spot {
+    /// The log's path; the file may have another name by now.
+    pub path: Arc<Path>,
+    /// Which file.
+    pub inode: u64,
+    /// Where they begin.
+    pub start: u64,
+    /// And end.
+    pub end: u64,
+    /// Other streams write to it too.
+    pub shared: bool,
+}
 
 /// Some lines of one stream, as the worker wrote them. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +41,8 @@ pub struct LogLines {
     pub bytes: Bytes,
     /// How many.
     pub lines: usize,
+    /// Where they are on disk, in the stream's own file.
+    pub spot: Option<Spot>,
     /// Rises over all workers: the order they were read in.
     sequence: u64,
 }
@@ -39,7 +57,7 @@ impl LogLines {
         bytes: Bytes,
     ) -> LogLines {
         let lines = lines::count(&bytes);
-        LogLines { worker, name, stream, at_ms, bytes, lines, sequence: 0 }
+        LogLines { worker, name, stream, at_ms, bytes, lines, spot: None, sequence: 0 }
     }
 
     /// The last lines of it, no more than there are, without copying them.
@@ -142,13 +160,30 @@ impl Fanout {
     /// From now on, after the last `recent` lines of each worker it wants, in the order they were read.
     /// `capacity` is in bytes.
     pub fn subscribe(&self, filter: Filter, recent: usize, capacity: usize) -> Subscription {
+        let (subscription, past) = self.subscribe_after(filter, recent, capacity);
+        if let Some(queue) = self.lock().queues.get_mut(&subscription.id) {
+            let later = std::mem::take(&mut queue.batches);
+            queue.bytes = 0;
+            past.into_iter().chain(later).for_each(|batch| queue.push(batch));
+        }
+        subscription
+    }
+
+    /// From now on; the last `recent` lines of each worker, in the order they were read, are not in the queue, which
+    /// would not hold them.
+    pub fn subscribe_after(
+        &self,
+        filter: Filter,
+        recent: usize,
+        capacity: usize,
+    ) -> (Subscription, Vec<LogLines>) {
         let filled = Arc::new(Notify::new());
         let mut hub = self.lock();
         let wanted = hub.recent.iter().filter(|(worker, _)| filter.wants_worker(**worker));
         let mut past: Vec<LogLines> =
             wanted.flat_map(|(_, lines)| lines.last(recent, |batch| filter.wants(batch))).collect();
         past.sort_by_key(|batch| batch.sequence);
-        let mut queue = Queue {
+        let queue = Queue {
             filter,
             batches: VecDeque::new(),
             bytes: 0,
@@ -156,11 +191,10 @@ impl Fanout {
             lagged: 0,
             filled: Arc::clone(&filled),
         };
-        past.into_iter().for_each(|batch| queue.push(batch));
         let id = hub.next_queue;
         hub.next_queue += 1;
         hub.queues.insert(id, queue);
-        Subscription { hub: Arc::clone(&self.hub), id, filled }
+        (Subscription { hub: Arc::clone(&self.hub), id, filled }, past)
     }
 
     /// A worker is gone: its last lines with it.

@@ -48,6 +48,11 @@ impl Splitter {
         (!out.is_empty()).then(|| out.into())
     }
 
+    /// Nothing is held back.
+    pub fn is_empty(&self) -> bool {
+        self.unfinished.is_empty()
+    }
+
     /// The stream is over: what was left of it, with the `\n` it lacks.
     pub fn finish(&mut self) -> Option<Bytes> {
         let mut rest = std::mem::take(&mut self.unfinished);

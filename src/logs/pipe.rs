@@ -14,11 +14,12 @@
 //! with the worker, which waits when it writes. Spilling to memory would go between pipe and staging.
 
 use super::error::LogError;
-use super::fanout::{Fanout, LogLines};
+use super::fanout::{Fanout, LogLines, Spot};
 use super::file::Files;
 use super::format::{Format, Piece};
 use super::lines::{self, Splitter};
 use super::record::{Batch, Place, Record};
+use super::seam::Told;
 use super::spec::{SinkSpec, Source};
 use crate::model::StreamKind;
 use crate::sys::clock;
@@ -40,6 +41,8 @@ pub struct Stream {
     record: Record,
     sink: Sink,
     splitter: Splitter,
+    /// How far subscribers know its own file.
+    pub told: Told,
     /// Oldest generation first.
     pub inlets: Vec<Inlet>,
     /// At their end and empty; for the pump to unregister.
@@ -115,12 +118,14 @@ impl Stream {
         spec: &SinkSpec,
         files: &mut Files,
     ) -> Stream {
+        let sink = Sink::of(spec, kind);
         let stream = Stream {
             token,
             kind,
             staging,
             record,
-            sink: Sink::of(spec, kind),
+            told: sink.told(),
+            sink,
             splitter: Splitter::default(),
             inlets: Vec::new(),
             closed: Vec::new(),
@@ -133,6 +138,9 @@ impl Stream {
     /// Writes elsewhere or otherwise from now on.
     pub fn set_sink(&mut self, spec: &SinkSpec, files: &mut Files) {
         let old = std::mem::replace(&mut self.sink, Sink::of(spec, self.kind));
+        if old.paths.first() != self.sink.paths.first() {
+            self.told = self.sink.told();
+        }
         self.sink.paths().for_each(|path| files.enlist(path));
         old.paths().for_each(|path| files.release(path, self.token));
         self.guard(files);
@@ -270,7 +278,8 @@ impl Stream {
         if taken == 0 && !ends_line {
             if pressure == Pressure::Ended {
                 let rest = self.splitter.finish();
-                self.tell(source, clock::now().wall_ms, rest, &tools.fanout);
+                let spot = rest.as_ref().and_then(|_| self.told.rest(shared));
+                self.tell(source, clock::now().wall_ms, rest, spot, &tools.fanout);
             }
             return Ok(false);
         }
@@ -352,7 +361,10 @@ impl Stream {
         self.record.commit();
         if !self.sink.disabled {
             let lines = self.splitter.push(bytes);
-            self.tell(source, batch.at_ms, lines, fanout);
+            let (whole, shared) = (self.splitter.is_empty(), self.sink.is_shared(files));
+            let [place, _] = batch.places;
+            let spot = self.told.batch(place, rendered, whole, batch.ends_line, shared);
+            self.tell(source, batch.at_ms, lines, spot, fanout);
         }
         Ok(())
     }
@@ -369,9 +381,10 @@ impl Stream {
         }
     }
 
-    fn tell(&self, source: &Source, at_ms: i64, lines: Option<Bytes>, fanout: &Fanout) {
+    fn tell(&self, source: &Source, at_ms: i64, lines: Option<Bytes>, spot: Option<Spot>, fanout: &Fanout) {
         if let Some(bytes) = lines {
-            fanout.publish(LogLines::new(Some(source.worker), source.name.clone(), self.kind, at_ms, bytes));
+            let lines = LogLines::new(Some(source.worker), source.name.clone(), self.kind, at_ms, bytes);
+            fanout.publish(LogLines { spot, ..lines });
         }
     }
 }
@@ -384,6 +397,12 @@ impl Sink {
             merged: spec.merged,
             disabled: spec.disabled,
         }
+    }
+
+    /// Nothing of its own file is told yet.
+    fn told(&self) -> Told {
+        let [own, _] = &self.paths;
+        Told::new(own.as_ref())
     }
 
     fn paths(&self) -> impl Iterator<Item = &PathBuf> {

@@ -135,6 +135,7 @@ mod tests {
             at_ms: Some(1),
             history: false,
             path: None,
+            spot: None,
         }
     }
 

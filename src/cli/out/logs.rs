@@ -247,6 +247,7 @@ mod tests {
             at_ms,
             history: false,
             path: None,
+            spot: None,
         }
     }
 
