@@ -1,7 +1,7 @@
 //! The keeper with real processes. It waits for any child of its process, so it lives in one of its own: this test
 //! binary once more. The tests are its daemons: for each one it starts, a `sleep` stands in as the process, and the
 //! daemon's end of the link comes here.
-#![expect(missing_docs, clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use pmon::keeper::daemon::Start;
 use pmon::keeper::run::Keeper;

@@ -28,7 +28,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("client", &["model", "proto", "sys"]),
     (
         "monit",
-        &["model", "proto", "fmt", "client", "sys::clock", "sys::paths", "sys::signal", "sys::terminal"],
+        &["model", "proto", "fmt", "client", "sys::clock", "sys::paths", "sys::terminal"],
     ),
     ("demo", &["model", "proto", "config", "fmt", "client", "sys", "monit"]),
     ("cli", &["model", "proto", "config", "fmt", "client", "sys", "daemon", "keeper", "monit", "demo"]),
@@ -37,9 +37,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 /// The roof: it names every room and imports none.
 const ROOF: &[&str] = &["lib.rs", "main.rs"];
 
-/// Files are about 150 lines; longer ones than this have a reason here.
+/// Files are about 150 lines, their unit tests not counted; longer ones than this have a reason here.
 const MAX_LINES: usize = 450;
-const LONG: &[(&str, &str)] = &[];
+const LONG: &[(&str, &str)] = &[
+    ("keeper/message.rs", "all messages of one protocol, each beside its opposite"),
+    ("logs/pump.rs", "one thread: its state, its loop and what it is asked"),
+];
 
 #[test]
 fn rooms_import_only_what_the_table_allows() {
@@ -120,7 +123,10 @@ fn files_are_short_or_say_why_not() {
     let mut violations = String::new();
     let mut long = BTreeSet::new();
     for file in sources() {
-        let lines = file.text.lines().count();
+        if file.name.contains("/tests/") {
+            continue;
+        }
+        let lines = file.text.lines().take_while(|line| *line != "#[cfg(test)]").count();
         if lines > MAX_LINES {
             long.insert(file.name.clone());
             if !LONG.iter().any(|(name, _)| *name == file.name) {

@@ -8,7 +8,15 @@ const file = process.argv[process.argv.length - 1];
 
 function answer(message) {
   const bytes = Buffer.from(JSON.stringify(message) + '\n');
-  for (let sent = 0; sent < bytes.length; ) sent += writeSync(0, bytes, sent);
+  for (let sent = 0; sent < bytes.length; ) {
+    try {
+      sent += writeSync(0, bytes, sent);
+    } catch (error) {
+      // The file may have touched process.stdin, which makes the socket non-blocking.
+      if (error.code !== 'EAGAIN') throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2);
+    }
+  }
   process.exit(0);
 }
 

@@ -5,6 +5,7 @@ use super::owner::Owner;
 use crate::model::files::WorkerFiles;
 use crate::model::{Exit, Run};
 use crate::supervisor::{Effect, Event, Record};
+use crate::sys::replace::{self, Sync};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::path::Path;
@@ -90,6 +91,7 @@ impl Owner {
         if let Some(pid_file) = self.pid_files.get(&run).cloned() {
             write_pid(&pid_file, pid);
             self.processes.insert(run, super::owner::Process { pid, pid_file });
+            self.unsampled.insert(run);
         }
         self.happen(Event::Spawned { run, pid });
     }
@@ -114,7 +116,7 @@ fn write_pid(path: &Path, pid: u32) {
         if let Some(dir) = path.parent() {
             std::fs::create_dir_all(dir)?;
         }
-        std::fs::write(path, pid.to_string())
+        replace::file(path, pid.to_string().as_bytes(), Sync::Cache)
     };
     if let Err(error) = write() {
         tracing::warn!(path = %path.display(), %error, "failed to write a pid file");

@@ -14,6 +14,7 @@ use crate::supervisor::Fleet;
 use crate::sys::clock;
 use crate::sys::fd::inherit;
 use crate::sys::paths::Home;
+use crate::sys::replace::{self, Sync};
 use anyhow::Context;
 use std::fs::File;
 use std::io::Write;
@@ -59,10 +60,10 @@ async fn serve(home: &Home, link: Link, ready: &mut Option<File>) -> anyhow::Res
             socket
         }
     };
-    std::fs::write(home.preload(), crate::node::PRELOAD)
-        .with_context(|| format!("write `{}`", home.preload().display()))?;
-    std::fs::write(home.daemon_pid(), std::process::id().to_string())
-        .with_context(|| format!("write `{}`", home.daemon_pid().display()))?;
+    // A Node that is just starting must not read half a preload.
+    replace::file(&home.preload(), crate::node::PRELOAD.as_bytes(), Sync::Cache).context("write")?;
+    replace::file(&home.daemon_pid(), std::process::id().to_string().as_bytes(), Sync::Cache)
+        .context("write")?;
 
     let (node_events, from_node) = mpsc::channel(EVENTS);
     let (notices, from_pump) = mpsc::channel(EVENTS);

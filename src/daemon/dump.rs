@@ -1,11 +1,10 @@
-//! The file that `save` writes and `resurrect` reads. Written aside, synced and renamed, so that it is always whole.
+//! The file that `save` writes and `resurrect` reads. It is replaced as a whole and synced.
 
 use crate::model::order::Saved;
 use crate::proto::Code;
+use crate::sys::replace::{self, Sync};
 use serde::{Deserialize, Serialize};
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Changes when an older daemon could not read it.
@@ -47,25 +46,19 @@ pub(super) fn write(path: &Path, workers: Vec<Saved>) -> Result<(), DumpError> {
         let path = path.to_owned();
         move |source| DumpError::Io { verb, path, source }
     };
-    let aside = path.with_extension("tmp");
     let text = serde_json::to_vec_pretty(&Dump { version: VERSION, workers })
         .map_err(|source| DumpError::Garbage { path: path.to_owned(), source })?;
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&aside)
-        .map_err(fail("create", &aside))?;
-    file.write_all(&text).and_then(|()| file.sync_all()).map_err(fail("write", &aside))?;
-    match std::fs::rename(path, path.with_extension("json.bak")) {
-        Ok(()) => {}
+    let copy = path.with_extension("json.bak");
+    match std::fs::read(path) {
+        Ok(old) if serde_json::from_slice::<Dump>(&old).is_ok() => {
+            replace::file(&copy, &old, Sync::Disk).map_err(fail("keep a copy of", path))?;
+        }
+        // Garbage must not take the place of a good copy.
+        Ok(_garbage) => {}
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-        Err(e) => return Err(fail("keep a copy of", path)(e)),
+        Err(e) => return Err(fail("read", path)(e)),
     }
-    std::fs::rename(&aside, path).map_err(fail("put in place", path))?;
-    let dir = path.parent().unwrap_or(path);
-    File::open(dir).and_then(|d| d.sync_all()).map_err(fail("sync", dir))
+    replace::file(path, &text, Sync::Disk).map_err(fail("write", path))
 }
 
 /// Reads the dump; where it is missing or garbage, the copy of the one before.

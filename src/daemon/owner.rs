@@ -11,11 +11,12 @@ use crate::model::Run;
 use crate::model::change::Change;
 use crate::model::order::Outcome;
 use crate::model::snapshot::{DaemonView, Snapshot};
-use crate::model::usage::HostUsage;
+use crate::model::usage::{HostUsage, Usage};
 use crate::node::Hub;
 use crate::supervisor::{Effect, Event, Fleet, Record, Ticket};
 use crate::sys::clock;
 use crate::sys::paths::Home;
+use crate::sys::proc::memory;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -42,6 +43,8 @@ pub(super) struct Owner {
     pub(super) processes: HashMap<Run, Process>,
     /// Whose pid file goes where, from the spawn on.
     pub(super) pid_files: HashMap<Run, PathBuf>,
+    /// Processes that were in no sample yet.
+    pub(super) unsampled: HashSet<Run>,
     /// Entries for which log pipes exist, with the record of their last spawn.
     pub(super) entries: HashMap<u64, Record>,
     /// Entries that are over and only drain their logs.
@@ -85,6 +88,7 @@ impl Owner {
             sockets: Sockets::default(),
             processes: HashMap::new(),
             pid_files: HashMap::new(),
+            unsampled: HashSet::new(),
             entries: HashMap::new(),
             leaving: HashSet::new(),
             host: HostUsage::default(),
@@ -123,6 +127,9 @@ impl Owner {
             };
             let mut effects = Vec::new();
             self.fleet.handle(event, clock::now(), &mut effects);
+            if effects.iter().any(|effect| matches!(effect, Effect::Reply { .. })) {
+                self.glance(&mut effects);
+            }
             self.persist(&effects, ended);
             self.publish(&effects);
             let (replies, deeds): (Vec<_>, Vec<_>) =
@@ -135,6 +142,20 @@ impl Owner {
             for reply in replies {
                 self.reply(reply);
             }
+        }
+    }
+
+    /// What new processes use, before an answer says that they are there: the second's sample is yet to come.
+    fn glance(&mut self, effects: &mut Vec<Effect>) {
+        let new = std::mem::take(&mut self.unsampled).into_iter();
+        let usages: Vec<_> = new
+            .filter_map(|run| {
+                let memory = memory(self.processes.get(&run)?.pid).ok()?;
+                Some((run, Usage { cpu: 0.0, memory, processes: 1 }))
+            })
+            .collect();
+        if !usages.is_empty() {
+            self.fleet.handle(Event::Sampled { usages }, clock::now(), effects);
         }
     }
 

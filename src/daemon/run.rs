@@ -67,6 +67,7 @@ pub(super) async fn run(
             Some((back, usages, host)) = sampled.recv() => {
                 sampler = Some(back);
                 owner.host = host;
+                owner.unsampled.retain(|run| !usages.iter().any(|(sampled, _)| sampled == run));
                 owner.happen(Event::Sampled { usages });
             }
         }

@@ -8,18 +8,19 @@ use crate::model::snapshot::{DaemonView, WorkerView};
 use crate::model::{App, Bytes, Order, State};
 use crate::proto::{Reply, Request};
 use crate::sys::clock;
-use crate::sys::interrupt::{Interrupt, readable};
+use crate::sys::interrupt::{Interrupt, pause, readable};
 use crate::sys::lock::Lock;
 use crate::sys::paths::Home;
+use crate::sys::proc;
 use anyhow::{Context, bail};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// A start, a first look and an end may each take this long: sixteen Nodes on one slow core.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two looks.
-const STEP: Duration = Duration::from_millis(100);
+const STEP: Duration = Duration::from_millis(50);
 
 /// A running fleet. Dropping it ends it too, for the case of a panic.
 #[derive(Debug)]
@@ -51,6 +52,7 @@ impl Fleet {
         let mut client = Client::connect_or_start(self.home(), &mut |_notice| {})?;
         let order = Order::Start { apps: vec![app], if_present: IfPresent::Refuse };
         client.call(Request::Order { order }).context("start the demo's app")?;
+        drop(client);
         let deadline = Deadline::new();
         while !interrupt.asked() {
             let answers = Connection::open(port).and_then(|mut connection| connection.get("/"));
@@ -111,11 +113,11 @@ impl Fleet {
         loop {
             // Both are known only while they live, and neither can be another process once it is held.
             let held = match self.list() {
-                Ok((_, daemon)) => hold(&daemon),
+                Ok((_, daemon)) => [daemon.pid, daemon.keeper_pid].map(proc::hold),
                 Err(error) if no_daemon(&error) => break,
                 Err(error) if deadline.is_over() => return Err(error),
                 Err(_restarting) => {
-                    pause();
+                    pause(STEP);
                     continue;
                 }
             };
@@ -125,7 +127,7 @@ impl Fleet {
             {
                 return Err(error.into());
             }
-            for process in held {
+            for process in held.into_iter().flatten() {
                 if !readable(process.as_fd(), deadline.left()) {
                     bail!("see daemon and keeper end within {} s", PATIENCE.as_secs());
                 }
@@ -137,7 +139,7 @@ impl Fleet {
             if deadline.is_over() {
                 bail!("see the keeper end within {} s", PATIENCE.as_secs());
             }
-            pause();
+            pause(STEP);
         }
         Ok(())
     }
@@ -170,25 +172,8 @@ impl Drop for Fleet {
     }
 }
 
-/// Descriptors of daemon and keeper; readable when they have ended.
-fn hold(daemon: &DaemonView) -> Vec<OwnedFd> {
-    [daemon.pid, daemon.keeper_pid]
-        .into_iter()
-        .filter_map(|pid| rustix::process::Pid::from_raw(pid.cast_signed()))
-        .filter_map(|pid| rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok())
-        .collect()
-}
-
 fn no_daemon(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref::<ConnectError>(), Some(ConnectError::NoDaemon(_)))
-}
-
-/// Some milliseconds, for what can only be asked again and again.
-fn pause() {
-    let nothing: &mut [rustix::event::PollFd<'_>] = &mut [];
-    let span = rustix::event::Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
-    // A signal ends it early, and that is no harm.
-    rustix::event::poll(nothing, Some(&span)).ok();
 }
 
 /// [`PATIENCE`] from now.
@@ -208,5 +193,171 @@ impl Deadline {
 
     fn is_over(self) -> bool {
         self.left().is_zero()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::app;
+    use super::*;
+    use crate::model::Reason;
+    use crate::proto::{ClientMessage, Code, DaemonMessage, Decoder, Frame, Hello, WireError};
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::os::unix::net::{UnixListener, UnixStream};
+    use std::path::PathBuf;
+    use std::process::{Child, Command};
+    use std::thread::JoinHandle;
+
+    /// As much of a daemon as the demo asks for; `keeper` stands for both processes and ends on `Shutdown`.
+    struct Daemon {
+        keeper: Child,
+        shutdown: Reply,
+        state: State,
+    }
+
+    impl Daemon {
+        fn serve(mut self, home: &Home) -> JoinHandle<()> {
+            let listener = UnixListener::bind(home.socket()).unwrap();
+            let socket = home.socket();
+            std::thread::spawn(move || {
+                while let Ok((stream, _)) = listener.accept() {
+                    if self.attend(stream) {
+                        break;
+                    }
+                }
+                // As the keeper does: nobody can connect once it is gone. The home itself may be gone too.
+                std::fs::remove_file(socket).ok();
+                self.keeper.kill().unwrap();
+                self.keeper.wait().unwrap();
+            })
+        }
+
+        /// True once `Shutdown` was ordered.
+        fn attend(&self, mut stream: UnixStream) -> bool {
+            let mut decoder = Decoder::default();
+            let mut send = stream.try_clone().unwrap();
+            send.write_all(&Frame::json(&DaemonMessage::Hello(Hello::ours())).unwrap()).unwrap();
+            let mut chunk = [0u8; 65536];
+            loop {
+                while let Some(Frame::Json(json)) = decoder.next().unwrap() {
+                    let ClientMessage::Request { id, request } = Frame::parse(&json).unwrap() else {
+                        continue;
+                    };
+                    let reply = self.answer(&request);
+                    send.write_all(&Frame::json(&DaemonMessage::Reply { id, reply }).unwrap()).unwrap();
+                    if *request == (Request::Order { order: Order::Shutdown }) {
+                        return true;
+                    }
+                }
+                match stream.read(&mut chunk).unwrap() {
+                    0 => return false,
+                    n => decoder.buffer().extend_from_slice(&chunk[..n]),
+                }
+            }
+        }
+
+        fn answer(&self, request: &Request) -> Reply {
+            let pid = self.keeper.id();
+            match request {
+                Request::Order { order: Order::Start { .. } } => Reply::Done { touched: Vec::new() },
+                Request::Order { order: Order::Shutdown } => self.shutdown.clone(),
+                Request::List { .. } => Reply::Fleet {
+                    workers: vec![Arc::new(worker(self.state))],
+                    host: crate::model::usage::HostUsage::default(),
+                    daemon: DaemonView { pid, keeper_pid: pid, ..DaemonView::default() },
+                },
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn worker(state: State) -> WorkerView {
+        let place = Place::create(3001, 1).unwrap();
+        let app = app::demo(&place, None, 3001, 1).unwrap();
+        let json = serde_json::json!({
+            "id": 0, "instance": 0, "desired": "up", "state": state, "reason": Reason::TooManyUnstable {
+                count: 16, last: crate::model::Exit::Code(1),
+            },
+            "epoch": 1, "pid": null, "created": {"boot_ms": 0, "wall_ms": 0}, "started": null, "restarts": 16,
+            "unstable_restarts": 16, "last_exit": null, "next_start": null,
+            "usage": {"cpu": 0.0, "memory": 0, "processes": 0}, "node": null, "listening": [], "reloading": false,
+            "axm": null, "out_file": null, "error_file": null, "pid_file": null, "unique_id": "", "app": app,
+        });
+        serde_json::from_value(json).unwrap()
+    }
+
+    /// A place with a daemon in it, and the app for a port.
+    fn scene(port: u16, shutdown: Reply, state: State) -> (Place, App, JoinHandle<()>, PathBuf) {
+        let place = Place::create(port, 1).unwrap();
+        let app = app::demo(&place, None, port, 1).unwrap();
+        let root = place.home().root().to_owned();
+        let keeper = Command::new("sleep").arg("1000").spawn().unwrap();
+        let daemon = Daemon { keeper, shutdown, state }.serve(place.home());
+        (place, app, daemon, root)
+    }
+
+    /// A server that answers one connection.
+    fn server() -> (u16, JoinHandle<()>) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let thread = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            assert!(stream.read(&mut [0u8; 1024]).unwrap() > 0);
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
+        });
+        (port, thread)
+    }
+
+    #[test]
+    fn a_fleet_ends_with_its_daemon_gone_and_its_home_removed() {
+        let (port, server) = server();
+        let (place, app, daemon, root) = scene(port, Reply::Done { touched: Vec::new() }, State::Running);
+        let mut fleet = Fleet::start(place, app, Interrupt::catch().unwrap()).unwrap();
+        fleet.end().unwrap();
+        assert!(daemon.is_finished() || !root.join("pmon.sock").exists());
+        drop(fleet);
+        assert!(!root.exists());
+        daemon.join().unwrap();
+        server.join().unwrap();
+    }
+
+    #[test]
+    fn a_panic_ends_the_fleet_too() {
+        let (port, server) = server();
+        let (place, app, daemon, root) = scene(port, Reply::Done { touched: Vec::new() }, State::Running);
+        let fleet = Fleet::start(place, app, Interrupt::catch().unwrap()).unwrap();
+        drop(fleet);
+        daemon.join().unwrap();
+        server.join().unwrap();
+        assert!(!root.exists());
+    }
+
+    #[test]
+    fn an_app_that_fails_is_an_error_with_its_reason_and_leaves_nothing() {
+        // Nobody listens on port 1.
+        let (place, app, daemon, root) = scene(1, Reply::Done { touched: Vec::new() }, State::Failed);
+        let error = Fleet::start(place, app, Interrupt::catch().unwrap()).unwrap_err().to_string();
+        assert!(
+            error.contains("timeline-app 0: 16 unstable restarts in a row, last: exit code 1"),
+            "{error}"
+        );
+        daemon.join().unwrap();
+        assert!(!root.exists());
+    }
+
+    #[test]
+    fn a_fleet_that_cannot_be_ended_keeps_its_home_and_says_so() {
+        let (port, server) = server();
+        let refusal = WireError { code: Code::Busy, message: "no".to_owned(), hint: None };
+        let (place, app, daemon, root) = scene(port, Reply::Error(refusal), State::Running);
+        let mut fleet = Fleet::start(place, app, Interrupt::catch().unwrap()).unwrap();
+        let error = format!("{:#}", fleet.end().unwrap_err());
+        assert!(error.contains(root.to_str().unwrap()) && error.ends_with(": no"), "{error}");
+        drop(fleet);
+        assert!(root.exists());
+        daemon.join().unwrap();
+        server.join().unwrap();
+        std::fs::remove_dir_all(&root).unwrap();
     }
 }

@@ -10,11 +10,10 @@
 use super::dice::Dice;
 use crate::sys::clock;
 use crate::sys::inherit::{self, InheritError};
-use crate::sys::interrupt::{Interrupt, readable};
-use rustix::event::{PollFd, PollFlags, poll};
+use crate::sys::interrupt::{Interrupt, Ready, readable, wait_for_either};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -234,27 +233,6 @@ impl Request {
             }
         }
     }
-}
-
-/// Which of two descriptors can be read.
-#[derive(Debug, PartialEq, Eq)]
-enum Ready {
-    First,
-    /// Also when both can.
-    Second,
-}
-
-fn wait_for_either(first: BorrowedFd<'_>, second: BorrowedFd<'_>) -> io::Result<Ready> {
-    let mut fds = [first, second].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
-    loop {
-        match poll(&mut fds, None) {
-            Ok(_) => break,
-            Err(rustix::io::Errno::INTR) => {}
-            Err(e) => return Err(e.into()),
-        }
-    }
-    let [_, second] = fds;
-    Ok(if second.revents().is_empty() { Ready::First } else { Ready::Second })
 }
 
 /// One line, in one write. Nobody may be there to read it.

@@ -52,10 +52,22 @@ enum State {
 #[derive(Debug)]
 struct Alive {
     process: Spawned,
-    /// `None` once it is closed at the other end.
-    socket: Option<OwnedFd>,
+    link: LinkState,
     ready: bool,
 }
+
+/// Our end of its link.
+#[derive(Debug)]
+enum LinkState {
+    Open(OwnedFd),
+    /// Closed at the other end: it is about to end, or of no more use, since it never gets another.
+    Closed {
+        kill_at_ms: u64,
+    },
+}
+
+/// So long may a daemon live without its link, to say why it ends.
+const LAST_WORDS_MS: u64 = 2000;
 
 impl<S: Start> Daemon<S> {
     pub(super) fn new(starter: S, program: OwnedFd, ready: Option<OwnedFd>) -> Daemon<S> {
@@ -72,17 +84,21 @@ impl<S: Start> Daemon<S> {
         }
     }
 
-    /// When it must be started, if that is the next thing.
+    /// When it must be started, or killed as it has no link, if there is such a time.
     pub(super) fn due_ms(&self) -> Option<u64> {
         match &self.state {
-            State::Due { at_ms } => Some(*at_ms),
-            State::Alive(_) | State::Over => None,
+            State::Due { at_ms }
+            | State::Alive(Alive { link: LinkState::Closed { kill_at_ms: at_ms }, .. }) => Some(*at_ms),
+            State::Alive(Alive { link: LinkState::Open(_), .. }) | State::Over => None,
         }
     }
 
     /// Our end of the link to the one that lives.
     pub(super) fn socket(&self) -> Option<BorrowedFd<'_>> {
-        self.alive()?.socket.as_ref().map(AsFd::as_fd)
+        match &self.alive()?.link {
+            LinkState::Open(socket) => Some(socket.as_fd()),
+            LinkState::Closed { .. } => None,
+        }
     }
 
     /// Pid of the one that lives.
@@ -97,9 +113,15 @@ impl<S: Start> Daemon<S> {
         }
     }
 
-    /// Starts it on a new link. Returns how many daemons were before it, or `None` if it could not be started and is
-    /// due again. Fails if it is the first and nothing is lost by giving up.
-    pub(super) fn start(&mut self, now_ms: u64, holds_any: bool) -> io::Result<Option<u64>> {
+    /// Does what is due. Returns, if it has started a daemon on a new link, how many were before it. Fails if the
+    /// first cannot be started and nothing is lost by giving up.
+    pub(super) fn act(&mut self, now_ms: u64, holds_any: bool) -> io::Result<Option<u64>> {
+        if let State::Alive(alive) = &mut self.state {
+            // It is our child and not reaped: the signal cannot reach anybody else, at worst a zombie.
+            let _ending = child::send(&alive.process.pidfd, libc::SIGKILL);
+            alive.link = LinkState::Closed { kill_at_ms: u64::MAX };
+            return Ok(None);
+        }
         match self.attempt() {
             Ok(alive) => {
                 self.state = State::Alive(alive);
@@ -115,7 +137,7 @@ impl<S: Start> Daemon<S> {
         let program = self.upgrade.as_ref().unwrap_or(&self.program).as_fd();
         let ready = self.ready.as_ref().map(AsFd::as_fd);
         let process = self.starter.start(program, theirs.as_fd(), ready).map_err(io::Error::other)?;
-        Ok(Alive { process, socket: Some(ours), ready: false })
+        Ok(Alive { process, link: LinkState::Open(ours), ready: false })
     }
 
     /// It serves: what it runs is good, and whoever waited knows.
@@ -136,16 +158,14 @@ impl<S: Start> Daemon<S> {
         self.upgrade = Some(program);
     }
 
-    /// Its end of the link is closed. If it is not just dying, it can be of no more use: it never gets another.
-    pub(super) fn hung_up(&mut self) {
+    /// Its end of the link is closed.
+    pub(super) fn hung_up(&mut self, now_ms: u64) {
         if let State::Alive(alive) = &mut self.state {
-            alive.socket = None;
-            // It is our child and not reaped: the signal cannot reach anybody else, at worst a zombie.
-            let _ending = child::send(&alive.process.pidfd, libc::SIGKILL);
+            alive.link = LinkState::Closed { kill_at_ms: now_ms + LAST_WORDS_MS };
         }
     }
 
-    /// It is reaped, and its link read to the end. Fails as `start` does.
+    /// It is reaped, and its link read to the end. Fails as `act` does.
     pub(super) fn ended(&mut self, status: i32, now_ms: u64, holds_any: bool) -> io::Result<()> {
         let exit = Exit::from_wait_status(status);
         let ready = self.alive().is_some_and(|alive| alive.ready);

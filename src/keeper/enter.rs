@@ -80,7 +80,8 @@ pub fn settle() -> io::Result<Baseline> {
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     rustix::thread::set_name(c"pm-keeper")?;
     let files = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: files.maximum, maximum: files.maximum })?;
+    // Refused where fs.nr_open is below the hard limit; then the soft one has to do.
+    let _as_it_is = setrlimit(Resource::Nofile, Rlimit { current: files.maximum, maximum: files.maximum });
     // Only with privilege; and a service manager may have set it already.
     let _unprivileged = std::fs::write(OOM_SCORE, "-900");
     let reset_oom = std::fs::read_to_string(OOM_SCORE).is_ok_and(|score| score.starts_with('-'));

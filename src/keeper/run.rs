@@ -71,7 +71,7 @@ impl<S: Start> Keeper<S> {
     /// Runs until the daemon has asked for the end and no process is left. Fails if the first daemon does.
     pub fn run(mut self) -> io::Result<()> {
         loop {
-            self.start_daemon()?;
+            self.see_to_daemon()?;
             self.tell();
             if self.closing && self.daemon.pid().is_none() && !self.table.any_running() {
                 return Ok(());
@@ -87,10 +87,10 @@ impl<S: Start> Keeper<S> {
         }
     }
 
-    fn start_daemon(&mut self) -> io::Result<()> {
+    fn see_to_daemon(&mut self) -> io::Result<()> {
         let now = clock::now().boot_ms;
         if self.daemon.due_ms().is_some_and(|due| due <= now)
-            && let Some(restarts) = self.daemon.start(now, self.table.holds_any())?
+            && let Some(restarts) = self.daemon.act(now, self.table.holds_any())?
         {
             self.table.hand_over(restarts);
         }
@@ -141,7 +141,7 @@ impl<S: Start> Keeper<S> {
             Received::Broken(_) => {}
             Received::Nothing => return false,
             Received::Gone => {
-                self.daemon.hung_up();
+                self.daemon.hung_up(clock::now().boot_ms);
                 return false;
             }
         }

@@ -69,23 +69,36 @@ pub fn named(word: &str) -> Option<Level> {
 
 fn of_prose(text: &str) -> Option<(Level, Range<usize>)> {
     let mut start = None;
+    let mut before = None;
+    let mut last = None;
     for (at, c) in text.char_indices().chain([(text.len(), ' ')]) {
         match (c.is_ascii_alphabetic(), start) {
-            (true, None) => start = Some(at),
+            (true, None) => (start, before) = (Some(at), last),
             (false, Some(from)) => {
                 start = None;
                 let word = text.get(from..at)?;
-                if let Some(level) = of_word(word) {
+                if let Some(level) = of_word(word).filter(|_| stands_out(word, before, c)) {
                     return Some((level, from..at));
                 }
             }
             (true, Some(_)) | (false, None) => {}
         }
+        last = Some(c);
         if at > REACH {
             return None;
         }
     }
     None
+}
+
+/// In small letters a level must be set off from prose: first of the line, bracketed, quoted or before a colon.
+/// Short ones (`err`, `crit`) are keys of JSON rather than levels.
+fn stands_out(word: &str, before: Option<char>, after: char) -> bool {
+    if word.chars().any(char::is_uppercase) {
+        return true;
+    }
+    let set_off = matches!(before, None | Some('[' | '(' | '<' | '=' | '"')) || after == ':';
+    word.len() > 3 && set_off
 }
 
 /// `"level":"warn"`, or pino's number.
@@ -134,7 +147,9 @@ mod tests {
         assert_eq!(level("2026-11-22T10:00:00Z WARN pool: no error yet"), Some(Level::Warn));
         assert_eq!(level(r#"{"level":"error","msg":"x"}"#), Some(Level::Error));
         assert_eq!(level("TypeError: x is undefined"), Some(Level::Error));
-        assert_eq!(level("information terror"), None);
+        assert_eq!(level("information terror, no error and no warning"), None);
+        assert_eq!(level(r#"{"err":null,"level":"info"}"#), Some(Level::Info));
+        assert_eq!(level("warn: slow"), Some(Level::Warn));
         assert_eq!(level("é漢 [INFO] ready"), Some(Level::Info));
     }
 

@@ -22,7 +22,7 @@ pub fn start(queue: SyncSender<Typed>, bell: SyncSender<()>) -> io::Result<()> {
     let mut signals = Signals::install()?;
     let (out, ring) = (queue.clone(), bell.clone());
     thread::Builder::new().name("monit-signals".to_owned()).spawn(move || {
-        while let Ok(signal) = signals.next() {
+        while let Ok(signal) = signals.wait() {
             if out.send(Typed::Signal(signal)).is_err() {
                 return;
             }

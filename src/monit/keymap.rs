@@ -35,7 +35,7 @@ impl Group {
         match self {
             Group::Look => "Views",
             Group::Move => "Moving",
-            Group::Act => "Acting on the row, the marked rows or the app",
+            Group::Act => "Acting on row, marked rows or app",
             Group::Logs => "Logs",
             Group::Table => "Table",
         }
@@ -84,7 +84,7 @@ pub const BINDINGS: &[Binding] = &[
     bind(&[code(KeyCode::Enter), key('z')], Action::Zoom, Group::Look, "zoom"),
     bind(&[code(KeyCode::Esc)], Action::Back, Group::Look, "back"),
     bind(&[key('v')], Action::Wall, Group::Look, "fleet or wall"),
-    bind(&[key('b')], Action::Marks, Group::Look, "graphs of blocks or braille"),
+    bind(&[key('b')], Action::Marks, Group::Look, "blocks or braille"),
     bind(&[code(KeyCode::Tab)], Action::NextPane, Group::Look, "next pane"),
     bind(&[code(KeyCode::BackTab)], Action::PreviousPane, Group::Look, "pane before"),
     bind(&[key('1')], Action::Tab(Tab::Logs), Group::Look, "logs"),

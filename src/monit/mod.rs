@@ -20,6 +20,8 @@ mod keymap;
 mod layout;
 mod once;
 mod pane;
+#[cfg(test)]
+mod pty;
 mod run;
 mod state;
 mod term;

@@ -20,6 +20,11 @@ const MORE_MS: u64 = 1300;
 
 /// Prints the frame.
 pub fn run(home: &Home, options: Options) -> anyhow::Result<()> {
+    Ok(term::print(&frame(home, options)?)?)
+}
+
+/// One frame of the fleet as it is now.
+pub fn frame(home: &Home, options: Options) -> anyhow::Result<Buffer> {
     let size =
         options.size.or_else(|| Term::size().ok().filter(|(w, h)| *w > 0 && *h > 0)).unwrap_or((120, 40));
     let size = (size.0.clamp(20, 1000), size.1.clamp(4, 1000));
@@ -29,7 +34,7 @@ pub fn run(home: &Home, options: Options) -> anyhow::Result<()> {
     let mut frame = Buffer::empty(Rect::new(0, 0, size.0, size.1));
     state.update(Event::Tick, clock::now());
     pane::draw(&mut frame, &state, &Theme::new(Depth::Mono, false));
-    Ok(term::print(&frame)?)
+    Ok(frame)
 }
 
 fn collect(home: &Home, state: &mut State) -> anyhow::Result<()> {

@@ -256,6 +256,6 @@ impl Screen {
 impl State {
     /// A countdown is shown: it moves ten times a second.
     fn counts_down(&self) -> bool {
-        self.link == Link::Up && self.fleet.workers().any(|w| w.next_start.is_some())
+        self.link == Link::Up && self.fleet.workers().any(|w| w.state == crate::model::State::Backoff)
     }
 }

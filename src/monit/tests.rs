@@ -84,7 +84,7 @@ fn scenes() -> Vec<(&'static str, State)> {
         scene("help", "?"),
         scene("graphs", "jjjj2"),
         scene("metadata", "jj4"),
-        scene("merged", "<tab><tab>a/timeline<enter>"),
+        scene("merged", "<tab>a/timeline<enter>"),
     ]
 }
 
@@ -172,6 +172,14 @@ fn verbs_act_on_the_app_the_row_or_the_marked_rows() {
     assert!(state.marked.is_empty(), "marks are spent");
     let scale = orders(&press(&mut state, "+"));
     assert_eq!(scale, [r#"scale api +1 = Scale { name: "api", to: By(1) }"#]);
+}
+
+#[test]
+fn start_leaves_those_alone_that_run() {
+    let mut state = fixture::sixteen();
+    assert!(press(&mut state, "S").is_empty());
+    assert!(state.notice.as_ref().is_some_and(|notice| notice.text.contains("runs already")));
+    assert_eq!(orders(&press(&mut state, "GkkS")), ["start crashy = restart 17"]);
 }
 
 #[test]

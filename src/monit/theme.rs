@@ -53,7 +53,7 @@ pub enum Ramp {
     Memory,
     /// Teal to blue.
     Rate,
-    /// Yellow to red.
+    /// Green to red.
     Latency,
 }
 
@@ -118,11 +118,11 @@ impl Theme {
     pub fn found(&self, here: bool) -> Style {
         match self.depth {
             Depth::Mono => Style::new().add_modifier(Modifier::REVERSED),
-            _ => Style::new().fg(self.shade((22, 22, 30), Color::Black)).bg(if here {
-                self.colour(Hue::Warn)
-            } else {
-                self.colour(Hue::Cool)
-            }),
+            _ if here => Style::new().fg(self.shade((22, 22, 30), Color::Black)).bg(self.colour(Hue::Warn)),
+            _ if self.light => Style::new().fg(Color::Black).bg(self.shade((150, 185, 240), Color::Blue)),
+            _ => Style::new()
+                .fg(self.shade((214, 222, 250), Color::White))
+                .bg(self.shade((61, 89, 161), Color::Blue)),
         }
     }
 
@@ -168,8 +168,8 @@ impl Theme {
                 [((65, 166, 181), Color::Cyan), ((90, 190, 225), Color::Cyan), ((125, 207, 255), Color::Cyan)]
             }
             Ramp::Latency => [
+                ((122, 190, 160), Color::Green),
                 ((224, 175, 104), Color::Yellow),
-                ((255, 158, 100), Color::Yellow),
                 ((247, 118, 142), Color::Red),
             ],
         };

@@ -4,8 +4,9 @@ use super::channel::Purpose;
 use super::core::{Core, Source};
 use super::dispatch::{REST_FULL, REST_NO_FDS};
 use super::event::NodeEvent;
+use super::line;
 use super::listener::{Kind, Listener};
-use super::message::{Ask, line};
+use super::message::Ask;
 use super::worker::Phase;
 use crate::model::Run;
 use crate::sys::{holder, socket};
@@ -14,6 +15,9 @@ use rustix::io::Errno;
 use serde_json::{Value, json};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+
+/// How long a listener without holders is kept at least, in milliseconds: longer than a restart takes.
+const ABANDONED: u64 = 5000;
 
 impl Core {
     /// A listener of a former daemon. Its workers join it as their channels are added.
@@ -214,9 +218,13 @@ impl Core {
     /// Closes a listener for good.
     pub(super) fn close_listener(&mut self, entry: u64) {
         let Some(listener) = self.listeners.remove(&entry) else { return };
+        // A worker that still accepts on its copy would fail with EINVAL.
+        let is_unused = listener.kind == Kind::RoundRobin || listener.holders.is_empty();
         for socket in listener.sockets.values() {
-            // The keeper and workers on their way out may have copies for a while.
-            socket::stop_listening(&socket.fd);
+            if is_unused {
+                // The keeper has a copy, perhaps for a while yet.
+                socket::stop_listening(&socket.fd);
+            }
             if let Some(token) = socket.token {
                 self.forget_source(token, &socket.fd);
             }
@@ -296,11 +304,43 @@ impl Core {
         }
     }
 
-    /// Writes the record of a listener.
-    fn save(&self, entry: u64) {
-        if let Some(listener) = self.listeners.get(&entry) {
-            self.keep.record(entry, &listener.record());
+    /// Writes the record of a listener, whose holders may have changed.
+    fn save(&mut self, entry: u64) {
+        let Some(listener) = self.listeners.get_mut(&entry) else { return };
+        self.keep.record(entry, &listener.record());
+        if listener.holders.is_empty() {
+            listener.abandoned.get_or_insert(self.now);
+            self.wake_by(self.now + ABANDONED);
+        } else {
+            listener.abandoned = None;
         }
+    }
+
+    /// Closes listeners that the app does not use any more: nobody has held them for a while, and all of its workers
+    /// listen elsewhere (it was reloaded with another port). A crashed app has no workers and keeps its ports.
+    pub(super) fn sweep(&mut self) {
+        let (due, later): (Vec<_>, Vec<_>) = self
+            .listeners
+            .iter()
+            .filter_map(|(entry, listener)| Some((*entry, listener.abandoned? + ABANDONED)))
+            .partition(|(_, at)| *at <= self.now);
+        for (entry, _) in &due {
+            if self.listeners.get(entry).is_some_and(|listener| self.all_listen_elsewhere(&listener.app)) {
+                self.close_listener(*entry);
+            }
+        }
+        let open = due.iter().filter(|(entry, _)| self.listeners.contains_key(entry));
+        let next = open.map(|_| self.now + ABANDONED).chain(later.into_iter().map(|(_, at)| at)).min();
+        if let Some(at) = next {
+            self.wake_by(at);
+        }
+    }
+
+    fn all_listen_elsewhere(&self, app: &str) -> bool {
+        let mut serving =
+            self.workers.iter().filter(|(_, w)| &*w.app == app && w.phase == Phase::Serving).peekable();
+        let holds = |run: &Run| self.listeners.values().any(|listener| listener.holders.contains_key(run));
+        serving.peek().is_some() && serving.all(|(run, _)| holds(run))
     }
 
     /// The listeners with this property.

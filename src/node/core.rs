@@ -4,8 +4,9 @@
 use super::channel::{Channel, Read, unwatch};
 use super::codec::{Flushed, Line};
 use super::event::{Keep, NodeEvent};
+use super::line;
 use super::listener::Listener;
-use super::message::{self, Incoming, line};
+use super::message::{self, Incoming};
 use super::worker::{ChannelSpec, Worker};
 use crate::model::Run;
 use crate::sys::clock;

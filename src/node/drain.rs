@@ -4,7 +4,7 @@
 
 use super::core::Core;
 use super::event::NodeEvent;
-use super::message::line;
+use super::line;
 use super::worker::Phase;
 use crate::model::Run;
 use std::time::Duration;

@@ -13,7 +13,8 @@ pub trait Keep: Send + Sync {
     fn keep(&self, entry: u64, index: u32, fd: BorrowedFd<'_>);
     /// Keep this record of the listener, in place of the last.
     fn record(&self, entry: u64, blob: &[u8]);
-    /// The listener is closed: drop its sockets and its record.
+    /// The listener is closed: drop its sockets and its record. A UDP or abstract unix address can be bound again
+    /// only when that has happened; for all others later is fine.
     fn forget(&self, entry: u64);
 }
 

@@ -57,6 +57,8 @@ pub struct Listener {
     pub sockets: BTreeMap<u32, Socket>,
     /// Whose turn it is. Unused if `Shared`.
     pub rotation: Rotation<Arc<OwnedFd>>,
+    /// Since when nobody holds it.
+    pub abandoned: Option<u64>,
     /// No accept before this moment: the system is out of descriptors.
     pub paused_until: u64,
 }
@@ -126,6 +128,7 @@ impl Listener {
             holders: BTreeMap::new(),
             sockets: BTreeMap::new(),
             rotation: Rotation::default(),
+            abandoned: None,
             paused_until: 0,
         }
     }

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!  daemon ──orders──▶ hub ──▶ turn (the loop) ──▶ core ──▶ channel ◀──JSON lines, handles──▶ worker
-//!         ◀──events──────────────────────────────  │          └ codec, message
+//!         ◀──events──────────────────────────────  │          └ codec, message, line
 //!                                                  ├ cluster (who may listen where) ── listener
 //!                                                  ├ dispatch (whose turn it is)
 //!                                                  └ drain (leaving)
@@ -21,6 +21,7 @@ pub mod dispatch;
 mod drain;
 pub mod event;
 mod hub;
+pub mod line;
 mod listener;
 pub mod message;
 mod turn;

@@ -3,7 +3,7 @@
 use super::channel::Purpose;
 use super::core::{Core, Source, millis};
 use super::hub::{Command, Queue};
-use super::message::line;
+use super::line;
 use crate::model::Run;
 use crate::sys::socket;
 use rustix::buffer::spare_capacity;
@@ -103,6 +103,7 @@ impl Core {
             next.extend(Some(listener.paused_until).filter(|until| *until > now));
         }
         next.into_iter().for_each(|at| self.wake_by(at));
+        self.sweep();
         let runs: Vec<Run> = self.workers.keys().copied().collect();
         runs.into_iter().for_each(|run| self.flush(run));
     }

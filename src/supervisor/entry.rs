@@ -58,8 +58,6 @@ pub(super) struct Entry {
     pub(super) online: bool,
     /// It said `ready`.
     pub(super) said_ready: bool,
-    /// Where it listens.
-    pub(super) listening: Vec<String>,
     /// Last sample.
     pub(super) usage: Usage,
     /// Last report of Node.
@@ -78,7 +76,6 @@ impl Entry {
             pid: None,
             online: false,
             said_ready: false,
-            listening: Vec::new(),
             usage: Usage::default(),
             node: None,
             axm: None,
@@ -132,6 +129,7 @@ impl Entry {
     pub(super) fn clear(&mut self) {
         let mut record = self.record.clone();
         record.kill_at = None;
+        record.listening.clear();
         *self = Entry::vacant(record);
     }
 
@@ -142,7 +140,7 @@ impl Entry {
             Some(Cue::Serve)
         } else if app.readiness.wait_ready {
             None
-        } else if !self.listening.is_empty() || (self.online && !app.sockets.is_empty()) {
+        } else if !self.record.listening.is_empty() || (self.online && !app.sockets.is_empty()) {
             Some(Cue::Serve)
         } else {
             self.online.then_some(Cue::Up)

@@ -91,13 +91,20 @@ impl Worker {
     /// It listens on one more address.
     pub(super) fn listening(&mut self, run: Run, address: String, turn: &mut Turn<'_>) {
         let Some((entry, _)) = self.entry_mut(run) else { return };
-        if matches!(entry.phase, Phase::Spawning | Phase::Alive) && !entry.listening.contains(&address) {
+        if matches!(entry.phase, Phase::Spawning | Phase::Alive) && !entry.record.listening.contains(&address)
+        {
             turn.publish(&entry.record, What::Listening { address: address.clone() });
+            let before = entry.record.epoch;
             let note = |entry: &mut Entry| {
                 entry.online = true;
-                entry.listening.push(address);
+                entry.record.listening.push(address);
             };
             self.reported(run, note, turn);
+            // A move keeps the record; without one the address would be lost with this daemon.
+            let unmoved = |entry: &Entry| entry.phase == Phase::Alive && entry.record.epoch == before;
+            if let Some((entry, _)) = self.entry_mut(run).filter(|(entry, _)| unmoved(entry)) {
+                turn.keep(&entry.record);
+            }
         }
     }
 

@@ -44,6 +44,9 @@ pub struct Record {
     pub backoff: Duration,
     /// When the grace of a stop ends (SIGKILL is due).
     pub kill_at: Option<Stamp>,
+    /// Where the process listens, for people.
+    #[serde(default)]
+    pub listening: Vec<String>,
     /// It is to be removed from the fleet once its processes are gone (delete, scale down).
     #[serde(default)]
     pub leaving: bool,

@@ -178,6 +178,7 @@ impl Fleet {
             next_start: None,
             backoff: Duration::ZERO,
             kill_at: None,
+            listening: Vec::new(),
             leaving: false,
         };
         let mut worker = Worker::new(Entry::vacant(record));

@@ -58,7 +58,7 @@ impl Worker {
             next_start: record.next_start,
             usage: entry.usage,
             node: entry.node,
-            listening: entry.listening.clone(),
+            listening: entry.record.listening.clone(),
             reloading: self.replacement.is_some(),
             axm: entry.axm.clone(),
             out_file: files.out,

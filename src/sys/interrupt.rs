@@ -62,6 +62,36 @@ pub fn readable(fd: BorrowedFd<'_>, span: Duration) -> bool {
     poll(&mut fds, span.as_ref()).is_ok_and(|ready| ready > 0)
 }
 
+/// Which of two descriptors can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ready {
+    /// The first.
+    First,
+    /// The second, perhaps also the first.
+    Second,
+}
+
+/// Waits until one of them can be read or is closed by its other end.
+pub fn wait_for_either(first: BorrowedFd<'_>, second: BorrowedFd<'_>) -> io::Result<Ready> {
+    let mut fds = [first, second].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+    loop {
+        match poll(&mut fds, None) {
+            Ok(_) => break,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    let [_, second] = fds;
+    Ok(if second.revents().is_empty() { Ready::First } else { Ready::Second })
+}
+
+/// Lets some time pass where a thing can only be asked again and again; a signal that is caught ends it early.
+pub fn pause(span: Duration) {
+    let nothing: &mut [PollFd<'_>] = &mut [];
+    let span = Timespec::try_from(span).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 });
+    poll(nothing, Some(&span)).ok();
+}
+
 /// Sends SIGTERM to this process: whoever catches it ends as if somebody outside had asked.
 pub fn ask_self() -> io::Result<()> {
     Ok(rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TERM)?)

@@ -13,6 +13,7 @@ pub mod page;
 pub mod paths;
 pub mod pipe;
 pub mod proc;
+pub mod replace;
 pub mod signal;
 pub mod socket;
 pub mod spawn;

@@ -4,6 +4,7 @@
 use crate::model::Bytes;
 use std::fs::File;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 
 /// CPU time that the process `pid` has used in all its threads, dead ones included, in nanoseconds; `None`: it is gone.
@@ -29,6 +30,12 @@ pub fn session(pid: u32) -> Option<u32> {
     // SAFETY: getsid(2) takes a number and touches no memory.
     let session = unsafe { libc::getsid(i32::try_from(pid).ok()?) };
     u32::try_from(session).ok()
+}
+
+/// A descriptor that becomes readable when the process ends (pidfd_open(2)); `None`: it is gone.
+pub fn hold(pid: u32) -> Option<OwnedFd> {
+    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).ok()?)?;
+    rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok()
 }
 
 /// All processes that can be seen, kernel threads included, mostly ascending.

@@ -149,7 +149,18 @@ impl Column {
             Column::Rate | Column::P95 | Column::Delay => state.fleet.workers().any(|w| w.node.is_some()),
             Column::Listen => state.fleet.workers().any(|w| !w.listening.is_empty()),
             Column::Share => state.fleet.workers().any(|w| w.app.limits.max_memory.is_some()),
-            _always => true,
+            Column::Symbol
+            | Column::Status
+            | Column::Id
+            | Column::Name
+            | Column::Mode
+            | Column::Restarts
+            | Column::Uptime
+            | Column::Cpu
+            | Column::CpuGraph
+            | Column::Memory
+            | Column::MemoryGraph
+            | Column::Pid => true,
         }
     }
 }
@@ -165,6 +176,8 @@ pub struct Placed {
     pub width: u16,
 }
 
+/// From this width on names get what they need first.
+const ROOMY: u16 = 56;
 /// Cells between columns.
 const GAP: u16 = 1;
 /// Cells at the left for cursor and mark, with their gap.
@@ -175,8 +188,11 @@ pub fn place(state: &State, inner: Rect) -> Vec<Placed> {
     let room = inner.width.saturating_sub(GUTTER);
     let mut chosen: Vec<Column> = Vec::new();
     let mut used = 0;
+    // A name that can be read is worth more than the columns of least priority.
+    let name =
+        if room < ROOMY { Column::Name.width() } else { longest_name(state).clamp(Column::Name.width(), 22) };
     for (rank, column) in PRIORITY.into_iter().enumerate() {
-        let cost = column.width() + GAP;
+        let cost = if column == Column::Name { name } else { column.width() } + GAP;
         if rank < 4 || (used + cost <= room + GAP && column.is_useful(state)) {
             chosen.push(column);
             used += cost;
@@ -188,7 +204,7 @@ pub fn place(state: &State, inner: Rect) -> Vec<Placed> {
         spare -= more;
         more
     };
-    let name = grow(longest_name(state).saturating_sub(Column::Name.width()).min(24));
+    let name = name - Column::Name.width() + grow(longest_name(state).saturating_sub(name).min(16));
     let has = |column| chosen.contains(&column);
     let listen = if has(Column::Listen) {
         grow(longest_place(state).saturating_sub(Column::Listen.width()).min(24))

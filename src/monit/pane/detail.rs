@@ -69,7 +69,7 @@ fn describe(state: &State) -> String {
         "{} {} {} · ↺ {}{pid}",
         words::symbol(worker.state),
         words::state(worker.state),
-        words::span(worker.uptime(state.now)),
+        words::span(worker.uptime(state.as_of())),
         worker.restarts,
     )
 }

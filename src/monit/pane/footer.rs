@@ -3,7 +3,7 @@
 use crate::monit::action::Action;
 use crate::monit::keymap::{BINDINGS, Binding};
 use crate::monit::state::prompt::Prompt;
-use crate::monit::state::{Pane, State, View};
+use crate::monit::state::{Link, Pane, State, View};
 use crate::monit::theme::{Hue, Theme};
 use crate::monit::widget::put::{self, Piece};
 use ratatui::buffer::Buffer;
@@ -81,7 +81,8 @@ fn hints(state: &State, theme: &Theme) -> Vec<Vec<Piece>> {
             &[Action::Help, Action::Zoom, Action::Left, Action::Right, Action::NextPane]
         }
     };
-    let verbs = acting.iter().filter(|_| !state.read_only && state.focus == Pane::Table && !state.zoomed);
+    let can_act = !state.read_only && state.link == Link::Up && state.focus == Pane::Table && !state.zoomed;
+    let verbs = acting.iter().filter(|_| can_act);
     let all = here.iter().chain(verbs).chain(&[Action::Quit]);
     all.filter_map(|action| BINDINGS.iter().find(|b| b.action == *action)).map(|b| hint(b, theme)).collect()
 }

@@ -2,28 +2,30 @@
 
 use crate::model::Bytes;
 use crate::monit::state::State;
-use crate::monit::state::history::Point;
+use crate::monit::state::history::{Point, Quantity};
 use crate::monit::theme::{Hue, Ramp, Theme};
 use crate::monit::widget::plot::{self, Marks};
 use crate::monit::widget::put;
 use crate::monit::words;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::Style;
+use ratatui::style::{Modifier, Style};
 
 /// A graph is not lower than this, with its title.
 const MIN_HEIGHT: u16 = 3;
 
 struct Chart {
     title: &'static str,
-    of: fn(&Point) -> f32,
+    of: Quantity,
     ramp: Ramp,
     unit: fn(f32) -> String,
     /// No scale ends below this.
     least_top: f32,
     limit: Option<f32>,
+    /// Where the gradient ends; `None`: with the picture.
+    full: Option<f32>,
     /// Several areas, one over the other, instead of one: response times.
-    lines: &'static [(&'static str, fn(&Point) -> f32, Hue)],
+    lines: &'static [(&'static str, Quantity, Hue)],
 }
 
 /// Draws as many graphs as fit, in one or two columns or all in a row.
@@ -72,6 +74,7 @@ fn charts(state: &State, workers: usize, serves: bool) -> Vec<Chart> {
             unit: words::percent,
             least_top: 10.0,
             limit: None,
+            full: Some(100.0 * workers as f32),
             lines: &[],
         },
         Chart {
@@ -81,6 +84,7 @@ fn charts(state: &State, workers: usize, serves: bool) -> Vec<Chart> {
             unit: |bytes| words::bytes(Bytes(bytes as u64)),
             least_top: 1e6,
             limit: limit.map(|limit| limit * workers as f32),
+            full: Some(limit.unwrap_or(1e9) * workers as f32),
             lines: &[],
         },
     ];
@@ -92,6 +96,7 @@ fn charts(state: &State, workers: usize, serves: bool) -> Vec<Chart> {
             unit: words::rate,
             least_top: 1.0,
             limit: None,
+            full: None,
             lines: &[],
         });
         charts.push(Chart {
@@ -101,10 +106,11 @@ fn charts(state: &State, workers: usize, serves: bool) -> Vec<Chart> {
             unit: words::millis,
             least_top: 1.0,
             limit: None,
+            full: None,
             lines: &[
-                ("p99", |p| p.p99, Hue::Bad),
-                ("p95", |p| p.p95, Hue::Warn),
-                ("p50", |p| p.p50, Hue::Good),
+                ("p99", |p| p.p99, Hue::Muted),
+                ("p95", |p| p.p95, Hue::Mark),
+                ("p50", |p| p.p50, Hue::Cool),
             ],
         });
     }
@@ -131,7 +137,8 @@ impl Chart {
             return;
         }
         if self.lines.is_empty() {
-            marks.area(buf, place, values, top, |level| theme.ramp(self.ramp, level));
+            let full = self.full.unwrap_or(top);
+            marks.area(buf, place, values, top, |level| theme.ramp(self.ramp, level * top / full));
         }
         for (_, of, hue) in self.lines {
             let line: Vec<f32> = points.iter().map(of).collect();
@@ -147,7 +154,7 @@ impl Chart {
         let now = points.last().copied().unwrap_or_default();
         let mut groups = vec![vec![(format!("{} ", self.title), theme.style(Hue::Muted))]];
         if self.lines.is_empty() {
-            let style = Style::new().fg(theme.ramp(self.ramp, 0.0)).patch(theme.bold(Hue::Text));
+            let style = Style::new().fg(theme.ramp(self.ramp, 0.0)).add_modifier(Modifier::BOLD);
             groups.push(vec![(format!("{} ", (self.unit)((self.of)(&now))), style)]);
         }
         for (name, of, hue) in self.lines.iter().rev() {

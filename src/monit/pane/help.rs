@@ -34,7 +34,7 @@ pub fn draw(buf: &mut Buffer, body: Rect, state: &State, theme: &Theme) {
             let room = inner.right().saturating_sub(x).min(COLUMN);
             match entry {
                 Entry::Heading(text) => {
-                    drop(put::left(buf, x, y, room.saturating_sub(1), text, theme.bold(Hue::Text)))
+                    put::left(buf, x, y, room.saturating_sub(1), text, theme.bold(Hue::Text));
                 }
                 Entry::Key(keys, words) => {
                     put::left(buf, x, y, 9.min(room), keys, theme.style(Hue::Accent));

@@ -43,7 +43,7 @@ fn pairs(worker: &WorkerView, state: &State, theme: &Theme) -> Vec<(&'static str
     add("namespace", app.namespace.clone());
     add("version", or_none(app.version.clone()));
     add("restarts", format!("{} ({} unstable)", worker.restarts, worker.unstable_restarts));
-    add("uptime", words::span(worker.uptime(state.now)));
+    add("uptime", words::span(worker.uptime(state.as_of())));
     add("created", events::date(state, worker.created.wall_ms));
     add("last exit", or_none(worker.last_exit.map(|exit| exit.to_string())));
     add("script", app.program.script.display().to_string());

@@ -1,5 +1,6 @@
 //! The screen, drawn from `&State` alone: each pane one area.
 
+pub mod cells;
 pub mod columns;
 pub mod detail;
 pub mod events;
@@ -17,7 +18,7 @@ use super::state::{Link, State};
 use super::theme::{Hue, Theme};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::Modifier;
+use ratatui::style::{Color, Modifier};
 
 /// Draws everything. `state.size` is the buffer's.
 pub fn draw(buf: &mut Buffer, state: &State, theme: &Theme) {
@@ -38,14 +39,22 @@ pub fn draw(buf: &mut Buffer, state: &State, theme: &Theme) {
     if matches!(state.link, Link::Gone { .. }) {
         // What is shown is what was: grey.
         grey(buf, areas.body, theme);
+        grey(buf, areas.header, theme);
+        summary::connection(buf, areas.header, state, theme);
     }
     footer::draw(buf, areas.footer, state, theme);
     if state.help.is_some() {
+        grey(buf, areas.body, theme);
         help::draw(buf, areas.body, state, theme);
     }
 }
 
 fn grey(buf: &mut Buffer, area: Rect, theme: &Theme) {
+    let selected = theme.style(Hue::Selected).bg;
     let style = theme.style(Hue::Muted).remove_modifier(Modifier::BOLD);
-    buf.set_style(area, style);
+    for position in area.intersection(buf.area).positions() {
+        let cell = &mut buf[position];
+        let ground = if selected == Some(cell.bg) { cell.bg } else { Color::Reset };
+        cell.set_style(style.bg(ground));
+    }
 }

@@ -2,7 +2,7 @@
 
 use crate::model::Bytes;
 use crate::monit::state::fleet::Totals;
-use crate::monit::state::history::Point;
+use crate::monit::state::history::Quantity;
 use crate::monit::state::{Link, State};
 use crate::monit::theme::{Hue, Ramp, Theme};
 use crate::monit::widget::put::Piece;
@@ -10,7 +10,10 @@ use crate::monit::widget::{border, put};
 use crate::monit::words;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::{Color, Style};
+use ratatui::style::{Color, Modifier, Style};
+
+/// A response time that is red.
+const SLOW_MS: f32 = 1000.0;
 
 /// Draws one line, two, or a line and a row of cards, by the area's height.
 pub fn draw(buf: &mut Buffer, area: Rect, state: &State, theme: &Theme) {
@@ -19,7 +22,7 @@ pub fn draw(buf: &mut Buffer, area: Rect, state: &State, theme: &Theme) {
         0 => {}
         1 => {
             let end = connection(buf, area, state, theme);
-            let mut pieces = census(&totals, theme);
+            let mut pieces = census(&totals, theme, area.width >= 60);
             pieces.extend(figures(&totals, state, theme));
             put::groups(buf, area.x + 1, area.y, end.saturating_sub(area.x + 2), &pieces);
         }
@@ -44,7 +47,7 @@ pub fn draw(buf: &mut Buffer, area: Rect, state: &State, theme: &Theme) {
 fn title(buf: &mut Buffer, area: Rect, state: &State, theme: &Theme, totals: &Totals) {
     let end = connection(buf, area, state, theme);
     let mut pieces = vec![vec![("pmon  ".to_owned(), theme.bold(Hue::Accent))]];
-    pieces.extend(census(totals, theme));
+    pieces.extend(census(totals, theme, true));
     let x = put::groups(buf, area.x + 1, area.y, end.saturating_sub(area.x + 2), &pieces);
     let home = format!("{} ", state.home);
     if end > x + words::width(&home) + 2 {
@@ -52,23 +55,26 @@ fn title(buf: &mut Buffer, area: Rect, state: &State, theme: &Theme, totals: &To
     }
 }
 
-/// How many are how.
-fn census(totals: &Totals, theme: &Theme) -> Vec<Vec<Piece>> {
+/// How many are how; the failed right behind the well.
+fn census(totals: &Totals, theme: &Theme, in_words: bool) -> Vec<Vec<Piece>> {
     use crate::model::State as S;
     let kinds = [
         (totals.online, S::Running, "online"),
-        (totals.moving, S::Backoff, "changing"),
         (totals.failed, S::Failed, "errored"),
+        (totals.moving, S::Backoff, "changing"),
         (totals.down, S::Down, "stopped"),
     ];
     let shown = kinds.into_iter().filter(|(n, _, word)| *n > 0 || *word == "online");
     shown
-        .map(|(n, state, word)| vec![(format!("{} {n} {word}  ", words::symbol(state)), theme.state(state))])
+        .map(|(n, state, word)| {
+            let word = if in_words { format!(" {word}") } else { String::new() };
+            vec![(format!("{} {n}{word}  ", words::symbol(state)), theme.state(state))]
+        })
         .collect()
 }
 
 /// The state of the connection, right-aligned; returns its first column.
-fn connection(buf: &mut Buffer, area: Rect, state: &State, theme: &Theme) -> u16 {
+pub fn connection(buf: &mut Buffer, area: Rect, state: &State, theme: &Theme) -> u16 {
     let (texts, style) = match &state.link {
         Link::Connecting => (vec!["◌ connecting".to_owned(), "◌".to_owned()], theme.style(Hue::Warn)),
         Link::Up => (vec!["● live".to_owned(), "●".to_owned()], theme.style(Hue::Good)),
@@ -107,7 +113,7 @@ fn figures(totals: &Totals, state: &State, theme: &Theme) -> Vec<Vec<Piece>> {
     add("↺", totals.restarts.to_string(), theme.style(restarts));
     if totals.serves {
         add("req/s", words::rate(point.rps), theme.style(Hue::Cool));
-        add("p95", words::millis(point.p95), Style::new().fg(theme.ramp(Ramp::Latency, 0.0)));
+        add("p95", words::millis(point.p95), Style::new().fg(theme.ramp(Ramp::Latency, point.p95 / SLOW_MS)));
     }
     add("host", words::percent(host.cpu), Style::new().fg(theme.ramp(Ramp::Cpu, host.cpu / 100.0)));
     let level = host.memory_used.get() as f32 / host.memory_total.get().max(1) as f32;
@@ -127,7 +133,8 @@ struct Card<'a> {
     value: String,
     style: Style,
     note: String,
-    graph: Option<(fn(&Point) -> f32, Ramp)>,
+    /// Quantity, gradient, and where the gradient ends.
+    graph: Option<(Quantity, Ramp, f32)>,
     /// Level of a bar where there is no history.
     bar: Option<(f32, Ramp)>,
 }
@@ -152,22 +159,22 @@ fn choose<'a>(state: &State, theme: &Theme, totals: &Totals, width: u16) -> Vec<
     let mut cards = vec![
         Card {
             note: format!("of {} cores", host.cores),
-            graph: Some((|p| p.cpu, Ramp::Cpu)),
+            graph: Some((|p| p.cpu, Ramp::Cpu, host.cores.max(1) as f32 * 100.0)),
             ..plain("cpu", words::percent(point.cpu), ramp(Ramp::Cpu, cpu_level(totals, state)))
         },
         Card {
-            graph: Some((|p| p.memory, Ramp::Memory)),
+            graph: Some((|p| p.memory, Ramp::Memory, host.memory_total.get().max(1) as f32)),
             ..plain("memory", words::bytes(Bytes(point.memory as u64)), ramp(Ramp::Memory, 0.1))
         },
     ];
     if totals.serves {
         cards.push(Card {
-            graph: Some((|p| p.rps, Ramp::Rate)),
+            graph: Some((|p| p.rps, Ramp::Rate, point.rps.max(1.0))),
             ..plain("requests", format!("{}/s", words::rate(point.rps)), ramp(Ramp::Rate, 0.9))
         });
         cards.push(Card {
-            graph: Some((|p| p.p95, Ramp::Latency)),
-            ..plain("p95", words::millis(point.p95), ramp(Ramp::Latency, 0.0))
+            graph: Some((|p| p.p95, Ramp::Latency, SLOW_MS)),
+            ..plain("p95", words::millis(point.p95), ramp(Ramp::Latency, point.p95 / SLOW_MS))
         });
     }
     let restarts = if totals.restarts == 0 { Hue::Muted } else { Hue::Warn };
@@ -206,7 +213,7 @@ impl Card<'_> {
             inner.y,
             inner.width - 1,
             &self.value,
-            self.style.patch(theme.bold(Hue::Text)),
+            self.style.add_modifier(Modifier::BOLD),
         );
         if inner.height > 1 {
             put::left(buf, inner.x + 1, inner.y + 1, inner.width - 1, &self.note, theme.style(Hue::Muted));
@@ -221,10 +228,10 @@ impl Card<'_> {
         if area.width < 3 {
             return;
         }
-        if let Some((of, ramp)) = self.graph {
+        if let Some((of, ramp, full)) = self.graph {
             let values = state.fleet.total.last(usize::from(area.width) * 2, of);
-            let top = values.iter().copied().fold(f32::MIN_POSITIVE, f32::max) * 1.1;
-            state.marks.area(buf, area, &values, top, |level| theme.ramp(ramp, level));
+            let top = values.iter().copied().fold(f32::MIN_POSITIVE, f32::max) * 1.6;
+            state.marks.area(buf, area, &values, top, |level| theme.ramp(ramp, level * top / full));
         }
         if let Some((level, ramp)) = self.bar {
             bar(buf, area, level, theme, |at| theme.ramp(ramp, at));

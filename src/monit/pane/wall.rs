@@ -4,7 +4,7 @@ use super::{logs, table};
 use crate::model::snapshot::WorkerView;
 use crate::monit::layout;
 use crate::monit::state::State;
-use crate::monit::state::history::Point;
+use crate::monit::state::history::{Point, Quantity};
 use crate::monit::theme::{Hue, Ramp, Theme};
 use crate::monit::widget::plot::Marks;
 use crate::monit::widget::{border, put};
@@ -48,7 +48,7 @@ fn pane(buf: &mut Buffer, area: Rect, state: &State, theme: &Theme, worker: &Wor
     let title = if selected { theme.bold(Hue::Accent) } else { theme.bold(Hue::Text) };
     let x = put::left(buf, x, area.y, area.right().saturating_sub(x + 1), &name, title);
     let remark = if worker.state.has_process() {
-        format!("↺{} · {}", worker.restarts, words::span(worker.uptime(state.now)))
+        format!("↺{} · {}", worker.restarts, words::span(worker.uptime(state.as_of())))
     } else {
         format!("↺{}", worker.restarts)
     };
@@ -109,7 +109,7 @@ fn figures(buf: &mut Buffer, area: Rect, state: &State, theme: &Theme, worker: &
 struct Gauge {
     label: &'static str,
     value: String,
-    of: fn(&Point) -> f32,
+    of: Quantity,
     ramp: Ramp,
     /// The scale ends at least here.
     least: f32,

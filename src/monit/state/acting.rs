@@ -39,7 +39,8 @@ impl State {
     }
 
     fn orders(&mut self, verb: Action) -> Vec<Deed> {
-        let targets = match self.targets() {
+        let found = if verb == Action::Start { self.idle_targets() } else { self.targets() };
+        let targets = match found {
             Ok(targets) => targets,
             Err(why) => {
                 self.say(why, true);
@@ -63,6 +64,16 @@ impl State {
             }
             Some(RowKey::App(name)) => Ok(vec![Target { select: select(name), name: name.clone() }]),
         }
+    }
+
+    /// Those that are not running: an app's others must not be restarted by `start`.
+    fn idle_targets(&self) -> Result<Vec<Target>, String> {
+        let ids =
+            if self.marked.is_empty() { self.selected_ids() } else { self.marked.iter().copied().collect() };
+        let idle = |id: &WorkerId| self.fleet.worker(*id).is_some_and(|w| !w.state.has_process());
+        let targets: Vec<_> =
+            ids.into_iter().filter(idle).map(|id| self.by_id(id)).collect::<Result<_, _>>()?;
+        if targets.is_empty() { Err("it runs already".to_owned()) } else { Ok(targets) }
     }
 
     fn by_id(&self, id: WorkerId) -> Result<Target, String> {
@@ -119,7 +130,7 @@ fn deed(verb: Action, Target { select, name }: Target) -> Option<Deed> {
     let update = Update::default();
     let (word, order) = match verb {
         Action::Restart => ("restart", Order::Restart { select, update }),
-        // `Restart` only starts what is down.
+        // `Restart` of what is down only starts it.
         Action::Start => ("start", Order::Restart { select, update }),
         Action::Reload => ("reload", Order::Reload { select, update }),
         Action::Stop => ("stop", Order::Stop { select }),

@@ -15,6 +15,8 @@ const MAX_CHANGES: usize = 1000;
 #[derive(Debug, Default)]
 pub struct Fleet {
     workers: BTreeMap<WorkerId, Arc<WorkerView>>,
+    /// Instances of each app name.
+    instances: HashMap<String, usize>,
     histories: HashMap<WorkerId, History>,
     /// Sums of all workers, a point a second.
     pub total: History,
@@ -64,6 +66,13 @@ impl Fleet {
             self.workers.remove(id);
         }
         self.histories.retain(|id, _| self.workers.contains_key(id));
+        self.instances.clear();
+        for worker in self.workers.values() {
+            match self.instances.get_mut(&worker.app.name) {
+                Some(count) => *count += 1,
+                None => drop(self.instances.insert(worker.app.name.clone(), 1)),
+            }
+        }
     }
 
     /// Adds a point to every history, unless one was added within `least`.
@@ -96,6 +105,11 @@ impl Fleet {
     /// All, by id.
     pub fn workers(&self) -> impl ExactSizeIterator<Item = &Arc<WorkerView>> + Clone {
         self.workers.values()
+    }
+
+    /// How many instances an app has.
+    pub fn instances(&self, name: &str) -> usize {
+        self.instances.get(name).copied().unwrap_or(0)
     }
 
     /// Workers of an app, by id.

@@ -52,6 +52,9 @@ impl Point {
     }
 }
 
+/// One quantity of a point.
+pub type Quantity = fn(&Point) -> f32;
+
 /// Points, oldest first.
 #[derive(Debug, Clone, Default)]
 pub struct History(VecDeque<Point>);

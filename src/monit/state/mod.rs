@@ -283,6 +283,14 @@ impl State {
             .min(self.rows.len().saturating_sub(visible));
     }
 
+    /// The time as of which the fleet is known: it stands still while the daemon is gone.
+    pub fn as_of(&self) -> Stamp {
+        match &self.link {
+            Link::Gone { since, .. } => *since,
+            Link::Connecting | Link::Up => self.now,
+        }
+    }
+
     /// Says something in the status line.
     pub fn say(&mut self, text: String, bad: bool) {
         self.notice = Some(Notice { text, bad, at: self.now });
@@ -315,8 +323,7 @@ impl State {
     pub fn label(&self, id: WorkerId) -> String {
         let Some(worker) = self.fleet.worker(id) else { return id.to_string() };
         let name = &worker.app.name;
-        let alone = self.fleet.workers().filter(|w| w.app.name == *name).nth(1).is_none();
-        if alone { name.clone() } else { format!("{name}:{}", worker.instance) }
+        if self.fleet.instances(name) < 2 { name.clone() } else { format!("{name}:{}", worker.instance) }
     }
 
     /// Whose log is shown.

@@ -47,7 +47,7 @@ impl Marks {
                 }
                 let filled = |sample: Option<u32>| sample.unwrap_or(0).saturating_sub(below).min(per_line);
                 // On one line the colour tells the level; on several each line has its own.
-                let level = if area.height == 1 { peak } else { below + per_line };
+                let level = if area.height == 1 { peak } else { below + per_line / 2 };
                 let colour = colour(level as f32 / steps as f32);
                 let (x, y) = (area.x + cx as u16, area.y + cy);
                 match (self, samples) {

@@ -13,10 +13,10 @@ pub fn left(buf: &mut Buffer, x: u16, y: u16, room: u16, text: &str, style: Styl
     buf.set_stringn(x, y, &text, usize::from(room), style).0
 }
 
-/// Writes so that the text ends with the field.
-pub fn right(buf: &mut Buffer, x: u16, y: u16, room: u16, text: &str, style: Style) {
+/// Writes so that the text ends with the field. Returns the next free column.
+pub fn right(buf: &mut Buffer, x: u16, y: u16, room: u16, text: &str, style: Style) -> u16 {
     let pad = room.saturating_sub(words::width(text));
-    left(buf, x + pad, y, room - pad, text, style);
+    left(buf, x + pad, y, room - pad, text, style)
 }
 
 /// Text with its style.

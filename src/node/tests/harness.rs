@@ -105,7 +105,7 @@ impl Fleet {
         let (ours, theirs) = channel().unwrap();
         // The shell moves its standard input to descriptor 3; no descriptor is inherited by others' children.
         let child = Command::new("sh")
-            .args(["-c", "exec node --require \"$0\" \"$1\" 3<&0 </dev/null"])
+            .args(["-c", "ulimit -n 256; exec node --require \"$0\" \"$1\" 3<&0 </dev/null"])
             .args([self.path("preload.js"), script])
             .envs(env(run.entry, 3, cluster))
             .stdin(Stdio::from(theirs))

@@ -224,6 +224,38 @@ fn a_full_worker_leaves_its_connections_to_others() {
 }
 
 #[test]
+fn a_worker_without_free_descriptors_leaves_its_connections_to_others() {
+    let mut fleet = Fleet::new(Scheduling::RoundRobin);
+    let (runs, address) = fleet.serve(1, &web(0));
+    let code = format!(
+        "{} process.on('message', () => {{ try {{ for (;;) require('fs').openSync('/dev/null'); }} catch (e) {{ process.send('ready'); }} }});",
+        web(0)
+    );
+    let poor = fleet.spawn("web", 1, &code);
+    fleet.listening(poor);
+    fleet.hub().say(poor, "take all".into());
+    fleet.wait("it has none", |e| *e == NodeEvent::Ready { run: poor });
+    for _ in 0..20 {
+        assert_eq!(get(address), runs[0].entry.to_string());
+    }
+}
+
+#[test]
+fn a_port_that_the_app_does_not_use_any_more_is_closed() {
+    let mut fleet = Fleet::new(Scheduling::RoundRobin);
+    let (old, address) = fleet.serve(1, &web(0));
+    let new = fleet.spawn("web", 0, &web(free_port()));
+    let elsewhere = fleet.listening(new);
+    fleet.hub().drain(old[0], std::time::Duration::ZERO);
+    fleet.disconnected(old[0]);
+    fleet.reap(old[0]);
+    assert_eq!(fleet.kept(), 2, "it might be a restart");
+    fleet.until("only one is left", |fleet| fleet.kept() == 1);
+    assert!(Client::connect(address).is_err());
+    assert_eq!(get(elsewhere), new.entry.to_string());
+}
+
+#[test]
 fn tls_sessions_resume_on_any_worker() {
     let openssl = std::process::Command::new("openssl").arg("version").output();
     assert!(openssl.is_ok(), "this test needs `openssl` in PATH: `apt install openssl`");

@@ -33,6 +33,7 @@ fn a_new_daemon_takes_the_living_over_and_touches_nothing() {
 fn a_new_daemon_handles_an_end_that_nobody_had_handled_and_counts_it_once() {
     let mut delayed = app("web");
     delayed.restart.restart_delay = Duration::from_millis(700);
+    delayed.restart.min_uptime = Duration::from_secs(60);
     let mut story = Story::with(delayed);
     let ended =
         |at| move |record: &Record| Process::Ended { run: record.run, pid: 100, exit: Exit::Code(1), at };
@@ -42,6 +43,7 @@ fn a_new_daemon_handles_an_end_that_nobody_had_handled_and_counts_it_once() {
     assert_eq!(effects, "keep 1.1 Current Backoff; timer Start 200", "the delay counts from the end");
     let (mut third, effects) = attached(&next, ended(at));
     assert_eq!(effects, "timer Start 200", "it was handled, only not acknowledged");
+    assert_eq!(third.sees(0), "Backoff r0 u1 (exit code 1)", "nor is it counted as unstable twice");
     assert_eq!(third.due(0, "Start"), "spawn 1.2 Current r1");
     story.pass(500);
     let (_, effects) = attached(&story, ended(at));
@@ -107,4 +109,28 @@ fn a_spawn_that_never_happened_is_made_up_for_and_not_counted() {
     story.order(start(app("web")));
     let (_, effects) = attached(&story, |_| Process::None);
     assert_eq!(effects, "spawn 1.2 Current r0");
+}
+
+#[test]
+fn a_new_daemon_leaves_what_was_given_up_as_it_is() {
+    let mut hopeless = app("web");
+    hopeless.restart.max_restarts = 0;
+    let mut story = Story::with(hopeless);
+    story.exits(1, Exit::Code(1));
+    let at = story.now;
+    let (_, effects) = attached(&story, |r| Process::Ended { run: r.run, pid: 100, exit: Exit::Code(1), at });
+    assert_eq!(effects, "close web", "the end was handled, only not acknowledged");
+}
+
+#[test]
+fn a_new_daemon_notices_that_the_unkillable_died_after_all() {
+    let mut story = Story::with(app("web"));
+    story.order(stop());
+    story.due(0, "Kill");
+    story.due(0, "Unkillable");
+    let (_, effects) = attached(&story, |_| Process::None);
+    assert_eq!(effects, "keep 1.1 Current Down; close web");
+    let (mut next, effects) = attached(&story, alive);
+    assert_eq!(effects, "");
+    assert_eq!(next.exits(1, Exit::Signal(9)), "keep 1.1 Current Down; close web");
 }

@@ -19,6 +19,7 @@ enum Step {
     Say(usize, usize),
     Swell(usize),
     Deliver(usize),
+    CatchUp,
     Advance(u64),
     Absurd(u64, u64, usize),
     KillDaemon,
@@ -28,13 +29,14 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let n = 0..1000_usize;
     prop_oneof![
-        3 => (0..9_usize, n.clone()).prop_map(|(a, b)| Step::Start(a, b)),
+        3 => (prop_oneof![0..9_usize, Just(3), Just(5)], n.clone()).prop_map(|(a, b)| Step::Start(a, b)),
         5 => (n.clone(), n.clone()).prop_map(|(a, b)| Step::Verb(a, b)),
         1 => (n.clone(), -3..4_i32).prop_map(|(a, b)| Step::Scale(a, b)),
         3 => (n.clone(), n.clone()).prop_map(|(a, b)| Step::Crash(a, b)),
         6 => (n.clone(), n.clone()).prop_map(|(a, b)| Step::Say(a, b)),
         1 => n.clone().prop_map(Step::Swell),
-        14 => n.clone().prop_map(Step::Deliver),
+        10 => n.clone().prop_map(Step::Deliver),
+        5 => Just(Step::CatchUp),
         5 => (0..4000_u64).prop_map(Step::Advance),
         1 => (0..12_u64, 0..5_u64, n.clone()).prop_map(|(a, b, c)| Step::Absurd(a, b, c)),
     ]
@@ -127,6 +129,7 @@ fn take(world: &mut World, step: Step) {
         Step::Say(a, b) => world.say(a, b),
         Step::Swell(a) => world.swell(a),
         Step::Deliver(a) => world.deliver(a),
+        Step::CatchUp => world.catch_up(),
         Step::Advance(ms) => world.advance(ms),
         Step::Absurd(a, b, c) => world.absurd(a, b, c),
         Step::KillDaemon => world.kill_daemon(),
@@ -143,6 +146,48 @@ fn run(seed: u64, steps: Vec<Step>) -> World {
     world.settle();
     world.assert_quiet();
     world
+}
+
+/// A day in the life of a fleet, with a bit of everything; the daemon dies with the effect `dies_at`.
+fn day(seed: u64, dies_at: Option<usize>) -> World {
+    let mut world = World::new(seed);
+    world.dies_at = dies_at;
+    let apps: Vec<App> = (0..9).map(kind).collect();
+    world.order(Order::Start { apps: apps.clone(), if_present: IfPresent::Add });
+    world.catch_up();
+    world.advance(4000);
+    (0..5).for_each(|n| world.crash(n * 3, Exit::Code(1)));
+    world.catch_up();
+    world.order(Order::Reload { select: Selector::all(), update: Update::default() });
+    world.catch_up();
+    world.crash(4, Exit::Signal(9));
+    world.advance(5000);
+    world.catch_up();
+    world.order(Order::Start { apps, if_present: IfPresent::Restart });
+    world.order(Order::Scale { name: "web".to_owned(), to: ScaleTo::By(-2) });
+    world.catch_up();
+    world.advance(1700);
+    world.catch_up();
+    world.swell(12);
+    world.order(Order::Stop { select: Selector::new("silent", "/") });
+    world.order(Order::Delete { select: Selector::new("delayed", "/") });
+    world.advance(1700);
+    world.catch_up();
+    world
+}
+
+#[test]
+fn a_daemon_may_die_at_every_single_effect_of_a_day() {
+    for seed in 0..3 {
+        let effects = day(seed, None).effects;
+        assert!(effects > 200, "a day has only {effects} effects");
+        for dies_at in 1..=effects {
+            println!("seed {seed}, the daemon dies with effect {dies_at}");
+            let mut world = day(seed, Some(dies_at));
+            world.settle();
+            world.assert_quiet();
+        }
+    }
 }
 
 proptest! {

@@ -86,6 +86,9 @@ pub(super) struct World {
     restarts: BTreeMap<WorkerId, u32>,
     /// The daemon dies after so many effects of its next turn.
     dies_after: Option<usize>,
+    /// Effects carried out so far, and with how many of them the daemon dies.
+    pub(super) effects: usize,
+    pub(super) dies_at: Option<usize>,
     calm: bool,
     next_pid: u32,
     next_ticket: u64,
@@ -106,6 +109,8 @@ impl World {
             spawned: BTreeSet::new(),
             restarts: BTreeMap::new(),
             dies_after: None,
+            effects: 0,
+            dies_at: None,
             calm: false,
             next_pid: 100,
             next_ticket: 0,
@@ -148,14 +153,24 @@ impl World {
             Effect::End => 4,
             _ => 2,
         });
-        let dies_after = self.dies_after.take().map(|after| after % (effects.len() + 1));
+        // A turn of one effect has no middle to die in.
+        let dies_after = match effects.len() {
+            0 | 1 => None,
+            count => self.dies_after.take().map(|after| after % (count + 1)),
+        };
+        let mut dies = dies_after.is_some();
         for (n, effect) in effects.into_iter().enumerate() {
             if dies_after == Some(n) {
                 break;
             }
             self.carry_out(effect);
+            self.effects += 1;
+            if self.dies_at == Some(self.effects) {
+                dies = true;
+                break;
+            }
         }
-        if dies_after.is_some() {
+        if dies {
             self.kill_daemon();
         } else if let Some(run) = exited
             && let Some(held) = self.keeper.get_mut(&run.entry)
@@ -423,6 +438,17 @@ impl World {
             }
         }
         panic!("the world does not come to rest");
+    }
+
+    /// All news is delivered and processes say what they have to say, but no time passes.
+    pub(super) fn catch_up(&mut self) {
+        for _ in 0..500 {
+            if !self.mail.is_empty() {
+                self.deliver(0);
+            } else if !self.introduce() {
+                return;
+            }
+        }
     }
 
     fn introduce(&mut self) -> bool {
