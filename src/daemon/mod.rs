@@ -14,6 +14,7 @@ mod journal;
 mod keep;
 mod mailbox;
 mod owner;
+mod past;
 mod run;
 mod server;
 mod session;

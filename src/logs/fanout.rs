@@ -60,10 +60,18 @@ impl LogLines {
         LogLines { worker, name, stream, at_ms, bytes, lines, spot: None, sequence: 0 }
     }
 
-    /// The last lines of it, no more than there are, without copying them.
+    /// The last lines of it, without copying them. More than wanted where it could not be said any more where they
+    /// stand: in a file of another format.
     pub fn last(&self, wanted: usize) -> LogLines {
         let start = lines::start_of_last(&self.bytes, wanted);
-        LogLines { bytes: self.bytes.slice(start..), lines: wanted.min(self.lines), ..self.clone() }
+        let mut spot = self.spot.clone();
+        if let Some(spot) = &mut spot {
+            if start > 0 && spot.end - spot.start != self.bytes.len() as u64 {
+                return self.clone();
+            }
+            spot.start += start as u64;
+        }
+        LogLines { bytes: self.bytes.slice(start..), lines: wanted.min(self.lines), spot, ..self.clone() }
     }
 }
 

@@ -19,7 +19,6 @@ mod recent;
 mod record;
 mod seam;
 mod spec;
-pub mod tail;
 
 #[cfg(test)]
 mod tests;

@@ -383,8 +383,9 @@ impl Stream {
 
     fn tell(&self, source: &Source, at_ms: i64, lines: Option<Bytes>, spot: Option<Spot>, fanout: &Fanout) {
         if let Some(bytes) = lines {
-            let lines = LogLines::new(Some(source.worker), source.name.clone(), self.kind, at_ms, bytes);
-            fanout.publish(LogLines { spot, ..lines });
+            let mut lines = LogLines::new(Some(source.worker), source.name.clone(), self.kind, at_ms, bytes);
+            lines.spot = spot;
+            fanout.publish(lines);
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod message;
 pub mod number;
 #[cfg(test)]
 pub(crate) mod sample;
+pub mod stats;
 pub mod table;
 
 use colour::Colour;
