@@ -156,7 +156,9 @@ impl Work<'_> {
         let mut at = 0;
         for find in &finds {
             self.between(block.bytes, at..find.start, &make, context, out);
-            context.tell_before(out);
+            for line in std::mem::take(&mut context.before) {
+                self.tell_near(line, context, out);
+            }
             context.tell(make(find, true), out);
             context.owed = self.query.after;
             at = find.end;
@@ -178,11 +180,18 @@ impl Work<'_> {
             let end = memchr::memchr(b'\n', part(bytes, &(start..range.end)));
             let end = end.map_or(range.end, |at| start + at + 1);
             context.owed -= 1;
-            context.tell(make(&(start..end), false), out);
+            self.tell_near(make(&(start..end), false), context, out);
             start = end;
         }
         if start < range.end {
             self.keep(bytes, start..range.end, make, context);
+        }
+    }
+
+    /// Context does not reach beyond the wanted times.
+    fn tell_near(&self, line: Line, context: &mut Context, out: &mut VecDeque<Line>) {
+        if line.at_ms.is_none_or(|at_ms| self.query.wants_time(at_ms)) {
+            context.tell(line, out);
         }
     }
 
@@ -217,12 +226,6 @@ impl Context {
     fn forget(&mut self) {
         self.before.clear();
         self.apart = true;
-    }
-
-    fn tell_before(&mut self, out: &mut VecDeque<Line>) {
-        for line in std::mem::take(&mut self.before) {
-            self.tell(line, out);
-        }
     }
 
     fn tell(&mut self, mut line: Line, out: &mut VecDeque<Line>) {

@@ -60,7 +60,8 @@ impl Watch {
             self.before.push_back(line);
             if self.before.len() > query.before {
                 self.before.pop_front();
-                self.apart = true;
+                // Without context nobody asks what is left out.
+                self.apart = query.before + query.after > 0;
             }
         }
     }

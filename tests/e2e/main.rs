@@ -13,5 +13,6 @@ mod support;
 mod errors;
 mod everyday;
 mod logs;
+mod reading;
 mod survive;
 mod trees;

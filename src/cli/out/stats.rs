@@ -66,7 +66,13 @@ mod tests {
             let line = Line { bytes, at_ms: Some(n * 10), known: true, hit: true, apart: false };
             stats.push("web", StreamKind::Out, &line);
         }
-        insta::assert_snapshot!(text(&stats, Colour(false)), @"");
+        insta::assert_snapshot!(text(&stats, Colour(false)), @"
+        ┌─────┬───────┬────────┬─────────┬────────┬────────┬──────────┐
+        │ app │ lines │ bytes  │ lines/s │ stderr │ errors │ warnings │
+        │ web │ 2,000 │ 36.0kb │ 100/s   │ 0      │ 2,000  │ 0        │
+        └─────┴───────┴────────┴─────────┴────────┴────────┴──────────┘
+             2,000 × ERROR refused 0
+        ");
         assert!(json(&stats).contains(r#""lines":2000"#));
     }
 }

@@ -150,7 +150,8 @@ impl<'a> Reader<'a> {
         for file in files {
             self.know(file);
         }
-        if self.query.last == Some(0) {
+        // Headings also where no lines are wanted: they say that the stream stands.
+        if self.query.last == Some(0) && !self.plain {
             return Ok(());
         }
         let mut shelf = Shelf::default();
