@@ -179,7 +179,7 @@ impl<'a> Reader<'a> {
     fn merged(&mut self, logs: Vec<(LogHeader, Log)>, query: &Query) -> Result<(), CliError> {
         let sources: Vec<usize> = logs.iter().map(|(header, _)| self.page.source(header)).collect();
         let mut lines = Merged::new(logs.into_iter().map(|(_, log)| log).collect(), query);
-        while let Some((log, line)) = lines.next() {
+        for (log, line) in lines.by_ref() {
             if let Some(source) = sources.get(log) {
                 self.page.line(*source, &line, true)?;
             }
