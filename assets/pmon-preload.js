@@ -62,6 +62,36 @@ if (active && process.connected && typeof process.send === 'function') {
   setInterval(report, 1000).unref();
   say({ act: 'hello', version: process.versions.node });
 
+  // Nobody but us closes the servers of a process that is no cluster worker. The end of the channel says that the last
+  // connection has ended.
+  const leave = () => {
+    const { Server } = require('net');
+    const servers = process._getActiveHandles().filter((handle) => handle instanceof Server && handle.listening);
+    let open = servers.length;
+    const closed = () => { if (--open <= 0 && process.connected) process.disconnect(); };
+    if (open === 0) closed();
+    for (const server of servers) server.close(closed);
+  };
+  // A port that somebody else has, where the daemon is not asked for it: who that is goes with the reason of the end.
+  process.on('uncaughtExceptionMonitor', guarded((error) => {
+    if (!error || (error.syscall !== 'listen' && error.syscall !== 'bind') || !process.connected) return;
+    const { address, port, errno, syscall } = error;
+    if (syscall === 'bind' && require('cluster').isWorker) return; // the daemon's own answer
+    send({ cmd: 'NODE_PMON', act: 'listen failed', address, errno: Math.abs(errno),
+      port: typeof port === 'number' ? port : -1, udp: syscall === 'bind' && typeof port === 'number' });
+  }));
+
+  // A worker that leaves the cluster closes its servers before it says so. Told now, the daemon keeps their ports for
+  // the next one.
+  const { worker } = require('cluster');
+  if (worker) {
+    const leave = worker.disconnect;
+    worker.disconnect = function () {
+      if (process.connected) guarded(send)({ cmd: 'NODE_PMON', act: 'leaving' });
+      return leave.apply(this, arguments);
+    };
+  }
+
   // Soft drain: each response now closes its connection, and server.close() leaves idle connections alone for `ms`,
   // since a request may just be arriving on one of them (Node 19 and later would reset it).
   process.on('internalMessage', guarded((message) => {
@@ -79,5 +109,6 @@ if (active && process.connected && typeof process.send === 'function') {
         for (const server of servers) original.call(server);
       }, message.ms).unref();
     }
+    if (!require('cluster').isWorker) leave();
   }));
 }

@@ -5,7 +5,7 @@
 
 use pmon::keeper::daemon::Start;
 use pmon::keeper::run::Keeper;
-use pmon::keeper::{Entry, EntryState, FromKeeper, Link, SpawnRequest, Stage, Tag};
+use pmon::keeper::{Beginning, Entry, EntryState, FromKeeper, Link, SpawnRequest, Stage, Tag};
 use pmon::model::{Exit, Run};
 use pmon::sys::lock::Lock;
 use pmon::sys::paths::Home;
@@ -36,7 +36,7 @@ fn this_process_is_the_keeper_when_asked_to_be() {
         }
         Ok("enter") => {
             let ready = std::io::stdin().as_fd().try_clone_to_owned().unwrap().into_raw_fd();
-            pmon::keeper::enter(&Home::from_env(), Some(ready)).unwrap_err();
+            pmon::keeper::enter(&Home::from_env(), Beginning::Fresh(Some(ready))).unwrap_err();
         }
         _ => {}
     }
@@ -551,6 +551,118 @@ fn the_link_says_when_the_keeper_is_gone() {
     keeper.keeper.wait().unwrap();
 }
 
+// ---- keepers come and go ----
+
+/// A file that can take over: the real program.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_pmon");
+
+impl Daemon {
+    fn upgraded(&self) -> Option<String> {
+        match self.hear() {
+            FromKeeper::Upgraded { refusal } => refusal,
+            other => panic!("instead of upgraded came {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_keeper_becomes_another_program_and_keeps_children_descriptors_and_unread_orders() {
+    let keeper = Fixture::new();
+    let (daemon, _) = keeper.attached();
+    let (reader, writer) = pipe();
+    daemon.sh(RUN, "exec sleep 60", |_| {});
+    let (pid, pidfd) = daemon.spawned(RUN);
+    let tag = Tag::new(Tag::LISTENER, 3);
+    daemon.link.keep(7, tag, writer.as_fd()).unwrap();
+    daemon.link.upgrade_keeper(std::path::Path::new(PROGRAM)).unwrap();
+    let later = Run::first(8);
+    daemon.sh(later, "exit 4", |_| {});
+    let (mut upgraded, mut spawned) = (false, false);
+    while !(upgraded && spawned) {
+        match daemon.hear() {
+            FromKeeper::Upgraded { refusal } => upgraded = refusal.is_none(),
+            FromKeeper::Spawned { run, .. } => spawned = run == later,
+            other => panic!("instead of that came {other:?}"),
+        }
+    }
+    assert_eq!(daemon.exited(later), Exit::Code(4));
+    let program = std::fs::read_link(format!("/proc/{}/exe", keeper.keeper.id())).unwrap();
+    assert_eq!(program, std::fs::canonicalize(PROGRAM).unwrap());
+    child::send(&pidfd, libc::SIGTERM).unwrap();
+    assert_eq!(daemon.exited(RUN), Exit::Signal(libc::SIGTERM), "{pid} is its child still");
+    drop((reader, writer));
+}
+
+#[test]
+fn a_program_that_does_not_say_that_it_can_take_over_is_refused() {
+    let keeper = Fixture::new();
+    let (daemon, _) = keeper.attached();
+    daemon.sh(RUN, "exec sleep 60", |_| {});
+    let (_, pidfd) = daemon.spawned(RUN);
+    for program in ["/bin/true", "/bin/false", "/bin/cat", "/no/such/file", "/etc/passwd"] {
+        daemon.link.upgrade_keeper(std::path::Path::new(program)).unwrap();
+        let refusal = daemon.upgraded();
+        assert!(refusal.is_some(), "{program}");
+    }
+    child::send(&pidfd, libc::SIGTERM).unwrap();
+    assert_eq!(daemon.exited(RUN), Exit::Signal(libc::SIGTERM));
+}
+
+#[test]
+fn a_new_keeper_adopts_what_it_is_told_and_starts_the_next_daemon() {
+    let keeper = Fixture::new();
+    let (daemon, _) = keeper.attached();
+    let mut stranger = Command::new("sh").args(["-c", "exec sleep 60"]).spawn().unwrap();
+    let (_reader, writer) = pipe();
+    let adopted = Entry {
+        id: 7,
+        generation: 4,
+        pid: stranger.id(),
+        state: EntryState::Running,
+        spawned_boot_ms: 5,
+        pidfd: child::open(stranger.id()).unwrap(),
+        fds: vec![(Tag::new(Tag::OUT_PIPE, 4), writer)],
+        blob: b"told".to_vec(),
+    };
+    daemon.link.adopt(&adopted).unwrap();
+    daemon.link.ready().unwrap();
+    // It waits for it without being its parent; told again it believes itself.
+    daemon.link.adopt(&Entry { generation: 4, blob: b"stale".to_vec(), ..without(&adopted) }).unwrap();
+    daemon.die();
+    let (daemon, entries) = keeper.attached();
+    let entry = entry(entries, 7);
+    assert_eq!((entry.generation, entry.pid, entry.state), (4, stranger.id(), EntryState::Running));
+    assert_eq!((entry.fds.len(), &entry.blob[..]), (1, &b"told"[..]));
+    daemon.link.kill(Run { entry: 7, generation: 4 }, libc::SIGTERM, false).unwrap();
+    match daemon.hear() {
+        FromKeeper::Exited { run: Run { entry: 7, generation: 4 }, status, .. } => {
+            let exit = Exit::from_wait_status(status);
+            assert!(matches!(exit, Exit::Signal(libc::SIGTERM) | Exit::Unknown), "{exit}");
+        }
+        other => panic!("instead of its end came {other:?}"),
+    }
+    stranger.wait().unwrap();
+    daemon.sh(Run { entry: 7, generation: 5 }, "exit 0", |_| {});
+    daemon.spawned(Run { entry: 7, generation: 5 });
+}
+
+/// The same without descriptors.
+fn without(entry: &Entry) -> Entry {
+    Entry { fds: Vec::new(), pidfd: None, blob: Vec::new(), ..*entry }
+}
+
+#[test]
+fn a_daemon_that_pinged_and_then_says_nothing_is_killed_and_one_that_never_did_is_not() {
+    let keeper = Fixture::new();
+    let (daemon, _) = keeper.attached();
+    daemon.link.ping().unwrap();
+    let before = clock::monotonic_ns();
+    readable(&daemon.process, "the end of a silent daemon");
+    assert!(clock::monotonic_ns() - before > 9_000_000_000, "it is given ten seconds");
+    let (daemon, _) = keeper.attached();
+    assert!(daemon.link.receive().unwrap().is_none());
+}
+
 // ---- the way in ----
 
 #[test]
@@ -560,7 +672,7 @@ fn a_second_keeper_says_who_holds_the_lock() {
     let lock = Lock::attempt(&home.keeper_lock()).unwrap().unwrap();
     lock.sign().unwrap();
     let (mut reader, writer) = pipe();
-    pmon::keeper::enter(&home, Some(writer.into_raw_fd())).unwrap_err();
+    pmon::keeper::enter(&home, Beginning::Fresh(Some(writer.into_raw_fd()))).unwrap_err();
     let path = home.keeper_lock();
     let wanted =
         format!("take the lock `{}`: another keeper (pid {}) holds it", path.display(), std::process::id());

@@ -39,7 +39,7 @@ pub struct Flags {
     /// Sort the table: name, namespace, pid, id, cpu, memory, uptime or status, with `:desc` for the reverse
     #[arg(long, global = true, value_name = "FIELD[:desc]")]
     pub sort: Option<Sort>,
-    /// Start another copy; save also an empty list
+    /// Start another copy; reload though the new process is not ready; save also an empty list
     #[arg(short, long, global = true)]
     pub force: bool,
     /// Give the workers this shell's environment on restart and reload
@@ -97,6 +97,9 @@ pub struct AppOptions {
     /// `json`: one object a line
     #[arg(long, global = true, hide_short_help = true, value_name = "TYPE")]
     pub log_type: Option<String>,
+    /// When no log file and no memory takes output: `drop` it (and count), or `block` the worker
+    #[arg(long, global = true, hide_short_help = true, value_name = "POLICY")]
+    pub log_overflow: Option<String>,
     /// Keep no logs
     #[arg(long, global = true, hide_short_help = true)]
     pub disable_logs: bool,
@@ -127,6 +130,15 @@ pub struct AppOptions {
     /// It says itself when it is ready
     #[arg(long, global = true, hide_short_help = true)]
     pub wait_ready: bool,
+    /// It says when it is ready by READY=1 on the socket in NOTIFY_SOCKET, as under systemd
+    #[arg(long, global = true, hide_short_help = true)]
+    pub notify: bool,
+    /// It is ready when a GET of this path is answered
+    #[arg(long, global = true, hide_short_help = true, value_name = "PATH")]
+    pub health: Option<String>,
+    /// Reload so many instances at a time
+    #[arg(long, global = true, hide_short_help = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub parallel: Option<u32>,
     /// Ask it to end by a message instead of a signal
     #[arg(long, global = true, hide_short_help = true)]
     pub shutdown_with_message: bool,
@@ -211,9 +223,6 @@ pub struct Ignored {
     /// source maps
     #[arg(long, global = true, hide = true)]
     disable_source_map_support: bool,
-    /// how many at a time: pmon acts on all at once
-    #[arg(long, global = true, hide = true)]
-    parallel: Option<u32>,
 }
 
 /// The verbs.
@@ -267,6 +276,26 @@ pub enum Verb {
     Resurrect(cmd::resurrect::Args),
     /// Empty the log files
     Flush(cmd::flush::Args),
+    /// Open the log files anew
+    #[command(name = "reloadLogs")]
+    ReloadLogs(cmd::reload_logs::Args),
+    /// Change a setting: pm2-logrotate:max_size 10M
+    Set(cmd::set::Args),
+    /// Show a setting
+    Get(cmd::get::Args),
+    /// Change several settings: "key value key value"
+    Multiset(cmd::multiset::Args),
+    /// Back to the default
+    Unset(cmd::unset::Args),
+    /// Show all settings
+    #[command(visible_alias = "config")]
+    Conf(cmd::conf::Args),
+    /// Turn a built-in module on: pm2-logrotate
+    #[command(alias = "module:install")]
+    Install(cmd::install::Args),
+    /// Turn it off
+    #[command(alias = "module:uninstall")]
+    Uninstall(cmd::install::Args),
     /// Zero the restart counters
     Reset(cmd::reset::Args),
     /// Send a signal
@@ -274,6 +303,9 @@ pub enum Verb {
     SendSignal(cmd::signal::Args),
     /// See whether the daemon answers
     Ping(cmd::ping::Args),
+    /// Switch daemon and keeper to this version; the workers go on
+    #[command(visible_alias = "upgrade", alias = "updatePM2")]
+    Update(cmd::update::Args),
     /// Stop everything, then the daemon
     Kill(cmd::kill::Args),
     /// Print the completions of a shell

@@ -133,15 +133,26 @@ impl CliError {
             CliError::Call(CallError::Refused(wire)) => wire.hint.clone(),
             CliError::Call(CallError::Gone) => Some("look at `pmon list` before asking again".to_owned()),
             CliError::Answer => Some("after an update, `pmon kill` and start again".to_owned()),
+            CliError::Connect(error) | CliError::Start(StartError::Connect(error)) => silence(error),
             CliError::Call(CallError::Broken(_))
             | CliError::Said(_)
             | CliError::Select(_)
             | CliError::Start(_)
-            | CliError::Connect(_)
             | CliError::Input(_)
             | CliError::Output(_)
             | CliError::Role(_) => None,
         }
+    }
+}
+
+/// What helps against a daemon that says nothing: its workers do not need it, and the keeper starts another.
+fn silence(error: &ConnectError) -> Option<String> {
+    match error {
+        ConnectError::Silent { pid_file, .. } => Some(format!(
+            "`kill -9 $(cat {})` ends it without touching a worker; a new one takes over",
+            pid_file.display()
+        )),
+        ConnectError::NoDaemon(_) | ConnectError::Socket { .. } | ConnectError::Greeting(_) => None,
     }
 }
 

@@ -3,15 +3,24 @@
 use super::connect::{ConnectError, Connection, ReadError, Received};
 use super::start::{self, Notice, StartError};
 use super::stream::Stream;
-use crate::proto::{ClientMessage, DaemonMessage, Reply, Request, WireError};
+use crate::proto::{ClientMessage, DaemonMessage, Hello, Reply, Request, WireError};
+use crate::sys::interrupt;
 use crate::sys::paths::Home;
+use std::time::Duration;
 
 /// A connection to the daemon of one home.
 #[derive(Debug)]
 pub struct Client {
+    home: Home,
+    /// Where no daemon is left to ask again, one may be started.
+    may_start: bool,
     connection: Connection,
     next_id: u64,
 }
+
+/// So often a daemon that dies is replaced by the next, with a pause.
+const TRIES: u32 = 10;
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Why a call has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -36,21 +45,61 @@ impl From<ReadError> for CallError {
 impl Client {
     /// Connects to a running daemon; [`ConnectError::NoDaemon`] if there is none.
     pub fn connect(home: &Home) -> Result<Client, ConnectError> {
-        Ok(Client { connection: Connection::open(home)?, next_id: 1 })
+        let connection = Connection::open(home)?;
+        Ok(Client { home: home.clone(), may_start: false, connection, next_id: 1 })
     }
 
     /// Connects; where no daemon runs, starts keeper and daemon and waits until they serve.
     /// `notice` is told what is being done, for people.
     pub fn connect_or_start(home: &Home, notice: &mut dyn FnMut(Notice)) -> Result<Client, StartError> {
-        match Client::connect(home) {
-            Ok(client) => Ok(client),
-            Err(ConnectError::NoDaemon(_)) => start::start(home, notice),
-            Err(other) => Err(other.into()),
+        let mut tries = 0;
+        loop {
+            let mut client = match Client::connect(home) {
+                Ok(client) => client,
+                Err(ConnectError::NoDaemon(_)) => start::start(home, notice)?,
+                Err(ConnectError::Greeting(_)) if tries + 1 < TRIES => {
+                    tries += 1;
+                    interrupt::pause(LOOK);
+                    continue;
+                }
+                Err(other) => return Err(other.into()),
+            };
+            client.may_start = true;
+            tries += 1;
+            // One that dies before it says hello has heard nothing from us: the next one is as good.
+            if client.hello().is_some() || tries == TRIES {
+                return Ok(client);
+            }
+            interrupt::pause(LOOK);
         }
     }
 
-    /// Asks and waits for the answer. An error reply is [`CallError::Refused`].
+    /// Asks and waits for the answer. An error reply is [`CallError::Refused`]. What changes nothing is asked again if
+    /// the daemon dies over it.
     pub fn call(&mut self, request: Request) -> Result<Reply, CallError> {
+        let again = matches!(request, Request::Ping | Request::List { .. });
+        for _ in 1..TRIES {
+            match self.ask(request.clone()) {
+                Err(CallError::Gone | CallError::Broken(_)) if again => self.reconnect(),
+                done => return done,
+            }
+        }
+        self.ask(request)
+    }
+
+    /// Turns to the next daemon, if there is one by now.
+    fn reconnect(&mut self) {
+        interrupt::pause(LOOK);
+        let next = match self.may_start {
+            true => Client::connect_or_start(&self.home, &mut |_| {}).ok(),
+            false => Client::connect(&self.home).ok(),
+        };
+        if let Some(next) = next {
+            *self = next;
+        }
+    }
+
+    fn ask(&mut self, request: Request) -> Result<Reply, CallError> {
         let wanted = self.send(request)?;
         loop {
             match self.connection.receive()? {
@@ -64,6 +113,11 @@ impl Client {
                 Some(_other) => {}
             }
         }
+    }
+
+    /// Who answers. `None`: it went away before it said so.
+    pub fn hello(&self) -> Option<&Hello> {
+        self.connection.hello.as_ref()
     }
 
     /// Turns the connection into a stream; ask for subscriptions there.

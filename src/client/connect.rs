@@ -5,6 +5,7 @@ use crate::sys::paths::Home;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -24,18 +25,35 @@ pub enum ConnectError {
     /// It spoke another language.
     #[error("greet the daemon: {0}")]
     Greeting(String),
+    /// It takes connections and says nothing: it is suspended, or its machine is out of breath.
+    #[error("hear from the daemon: nothing for {} s", .patience.as_secs())]
+    Silent {
+        /// How long we listened.
+        patience: Duration,
+        /// Its pid file.
+        pid_file: PathBuf,
+    },
 }
 
-/// An open connection after the hello was sent.
+/// A daemon greets at once; a new one, after a crash, once it has attached to its workers.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// An open connection after both sides said hello.
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) socket: UnixStream,
     decoder: Decoder,
+    /// `None`: it went away before it said hello.
+    pub(super) hello: Option<Hello>,
 }
 
 impl Connection {
-    /// Connects and says hello; does not start anything.
+    /// Connects and greets; does not start anything.
     pub(super) fn open(home: &Home) -> Result<Connection, ConnectError> {
+        Connection::open_within(home, PATIENCE)
+    }
+
+    fn open_within(home: &Home, patience: Duration) -> Result<Connection, ConnectError> {
         let path = home.socket();
         let socket = match connect_path(&path) {
             Ok(socket) => socket,
@@ -44,11 +62,27 @@ impl Connection {
             }
             Err(source) => return Err(ConnectError::Socket { path, source }),
         };
-        let mut connection = Connection { socket, decoder: Decoder::default() };
+        let mut connection = Connection { socket, decoder: Decoder::default(), hello: None };
         connection
             .send(&ClientMessage::Hello(Hello::ours()))
             .map_err(|e| ConnectError::Greeting(e.to_string()))?;
+        connection.hear_hello(patience).map_err(|error| match error {
+            ReadError::Io(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                ConnectError::Silent { patience, pid_file: home.daemon_pid() }
+            }
+            other => ConnectError::Greeting(other.to_string()),
+        })?;
         Ok(connection)
+    }
+
+    /// Waits for the daemon's first word. An end is left to whoever reads on.
+    fn hear_hello(&mut self, patience: Duration) -> Result<(), ReadError> {
+        self.socket.set_read_timeout(Some(patience))?;
+        if let Some(Received::Message(DaemonMessage::Hello(hello))) = self.receive()? {
+            self.hello = Some(hello);
+        }
+        self.socket.set_read_timeout(None)?;
+        Ok(())
     }
 
     pub(super) fn send(&mut self, message: &ClientMessage) -> Result<(), ReadError> {
@@ -121,4 +155,18 @@ pub(super) enum ReadError {
     Frame(#[from] FrameError),
     #[error(transparent)]
     Io(#[from] io::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_daemon_that_says_nothing_is_given_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path());
+        let _mute = std::os::unix::net::UnixListener::bind(home.socket()).unwrap();
+        let error = Connection::open_within(&home, Duration::from_millis(50)).unwrap_err();
+        assert!(matches!(error, ConnectError::Silent { .. }), "{error}");
+    }
 }

@@ -5,10 +5,12 @@ use super::connect::ConnectError;
 use crate::sys::detach;
 use crate::sys::lock::Lock;
 use crate::sys::paths::Home;
+use crate::sys::{clock, interrupt};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
+use std::time::Duration;
 
 /// What is going on, for people who wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,9 +51,8 @@ pub(super) fn start(home: &Home, notice: &mut dyn FnMut(Notice)) -> Result<Clien
     let broken = |source| StartError::Home { home: home.root().display().to_string(), source };
     home.create().map_err(broken)?;
     let alone = Lock::wait(&home.root().join("start.lock")).map_err(broken)?;
-    match Client::connect(home) {
-        Err(ConnectError::NoDaemon(_)) => {}
-        other => return Ok(other?),
+    if let Some(client) = await_daemon(home)? {
+        return Ok(client);
     }
     notice(Notice::Starting);
     let log =
@@ -72,6 +73,27 @@ pub(super) fn start(home: &Home, notice: &mut dyn FnMut(Notice)) -> Result<Clien
         }),
     }
 }
+
+/// The daemon of a keeper that lives: the one it is about to start, if it has none. `None`: there is no keeper.
+fn await_daemon(home: &Home) -> Result<Option<Client>, StartError> {
+    let deadline = clock::now().boot_ms + PATIENCE_MS;
+    loop {
+        match Client::connect(home) {
+            Err(ConnectError::NoDaemon(_)) => {}
+            other => return Ok(Some(other?)),
+        }
+        // A lock that cannot even be tried is left to the keeper, which says why.
+        let held = Lock::attempt(&home.keeper_lock()).is_ok_and(|lock| lock.is_none());
+        if !held || clock::now().boot_ms > deadline {
+            return Ok(None);
+        }
+        interrupt::pause(LOOK);
+    }
+}
+
+/// A keeper without daemon, or about to end, is given so long.
+const PATIENCE_MS: u64 = 8000;
+const LOOK: Duration = Duration::from_millis(10);
 
 /// One line from keeper or daemon, or nothing when both are gone.
 fn hear(reader: OwnedFd) -> String {

@@ -34,10 +34,16 @@ pub enum Expects {
     Mode,
     /// `rr`, `shared` or `reuseport`.
     Scheduling,
+    /// `drop` or `block`.
+    Overflow,
     /// `SIGTERM`, `TERM` or a number.
     Signal,
     /// See `sockets`.
     Sockets,
+    /// true, false, or words of `model::rotation`.
+    Rotation,
+    /// See `health`.
+    Health,
     /// Kept as it is.
     Anything,
 }
@@ -49,7 +55,7 @@ pub enum Fate {
     Used,
     /// Nothing acts on it, and nothing needs to: it goes to `App::extra`.
     Kept,
-    /// It should do something and does not yet: to `App::extra`, with a warning.
+    /// It should do something and does not yet: ignored, with a warning. No output may claim that it is on.
     Later,
 }
 
@@ -93,6 +99,7 @@ pub const ATTRIBUTES: &[Attribute] = &[
     row("merge_logs", &["combine_logs"], Flag, Used),
     row("disable_logs", &[], Flag, Used),
     row("log_type", &[], Text, Used),
+    row("log_overflow", &[], Overflow, Used),
     row("log_date_format", &[], Text, Used),
     row("time", &[], Flag, Used),
     row("env", &[], Table, Used),
@@ -143,8 +150,12 @@ pub const ATTRIBUTES: &[Attribute] = &[
     row("install_url", &[], Text, Kept),
     row("sockets", &["listen"], Sockets, Used),
     row("scheduling", &["cluster"], Scheduling, Used),
+    row("notify", &[], Flag, Used),
+    row("health", &["health_check"], Health, Used),
+    row("reload_width", &["parallel"], Whole, Used),
     row("stop_signal", &["kill_signal"], Signal, Used),
     row("preload", &[], Flag, Used),
+    row("rotate", &["log_rotate"], Rotation, Used),
 ];
 
 /// The attribute that `key` means, by its name, an alias, or either in camelCase.

@@ -6,7 +6,7 @@
 //! is started from a file that is half right. Nothing here talks to the daemon.
 //!
 //! ```text
-//! find → file (js | json | yaml) → schema (attributes, value, units, sockets) ← options
+//! find → file (js | json | yaml) → schema (attributes, value, sockets) ← options
 //!                                    ↓
 //!                                  resolve (script, interpreter, env, user, version) → App
 //! ```
@@ -17,6 +17,7 @@ mod env;
 mod error;
 mod file;
 pub mod find;
+mod health;
 mod interpreter;
 mod js;
 mod json;
@@ -28,13 +29,15 @@ mod schema;
 mod script;
 mod sockets;
 mod source;
-mod units;
 mod value;
 mod version;
 mod yaml;
+
+use crate::model::quantity as units;
 
 pub use caller::Caller;
 pub use error::{ConfigError, Place};
 pub use find::{Target, default_file, target};
 pub use options::Options;
-pub use source::{Resolved, from_file, from_script, from_stdin_json};
+pub use source::{Resolved, from_file, from_script, from_stdin_json, names_in_file, names_in_stdin_json};
+pub use value::split_words;

@@ -36,6 +36,8 @@ pub struct Options {
     pub time: bool,
     /// `--log-type`.
     pub log_type: Option<String>,
+    /// `drop` or `block`.
+    pub log_overflow: Option<String>,
     /// `--disable-logs`.
     pub disable_logs: bool,
     /// `--max-memory-restart`.
@@ -58,6 +60,12 @@ pub struct Options {
     pub listen_timeout: Option<String>,
     /// `--wait-ready`.
     pub wait_ready: bool,
+    /// `--notify`.
+    pub notify: bool,
+    /// `--health`.
+    pub health: Option<String>,
+    /// `--parallel`.
+    pub parallel: Option<String>,
     /// `--shutdown-with-message`.
     pub shutdown_with_message: bool,
     /// `--no-treekill`.
@@ -118,6 +126,7 @@ impl Options {
             ("error_file", "--error", &self.error),
             ("log_date_format", "--log-date-format", &self.log_date_format),
             ("log_type", "--log-type", &self.log_type),
+            ("log_overflow", "--log-overflow", &self.log_overflow),
             ("max_memory_restart", "--max-memory-restart", &self.max_memory_restart),
             ("max_restarts", "--max-restarts", &self.max_restarts),
             ("min_uptime", "--min-uptime", &self.min_uptime),
@@ -125,6 +134,8 @@ impl Options {
             ("exp_backoff_restart_delay", "--exp-backoff-restart-delay", &self.exp_backoff_restart_delay),
             ("kill_timeout", "--kill-timeout", &self.kill_timeout),
             ("listen_timeout", "--listen-timeout", &self.listen_timeout),
+            ("health", "--health", &self.health),
+            ("reload_width", "--parallel", &self.parallel),
             ("uid", "--uid", &self.uid),
             ("gid", "--gid", &self.gid),
             ("pid_file", "--pid", &self.pid),
@@ -142,6 +153,7 @@ impl Options {
             ("disable_logs", "--disable-logs", self.disable_logs, true),
             ("autorestart", "--no-autorestart", self.no_autorestart, false),
             ("wait_ready", "--wait-ready", self.wait_ready, true),
+            ("notify", "--notify", self.notify, true),
             ("shutdown_with_message", "--shutdown-with-message", self.shutdown_with_message, true),
             ("treekill", "--no-treekill", self.no_treekill, false),
             ("autostart", "--no-autostart", self.no_autostart, false),

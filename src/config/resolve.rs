@@ -9,11 +9,11 @@ use super::origin::Origin;
 use super::path;
 use super::schema::Attributes;
 use super::script::{self, Script};
-use super::{sockets, units, version};
+use super::{health, sockets, units, version};
 use crate::model::app::{App, Env, Mode, Program, SocketSpec, User};
 use crate::model::exit::signal_number;
 use crate::model::files::sanitize;
-use crate::model::policy::{Limits, Logs, Readiness, Restart, Scheduling, Stop};
+use crate::model::policy::{Limits, Logs, Overflow, Readiness, Reload, Restart, Scheduling, Stop};
 use crate::model::units::Bytes;
 use crate::sys::user;
 use serde_json::Value;
@@ -69,6 +69,7 @@ pub fn app(
         restart: restart(attributes),
         stop: stop(attributes, caller),
         readiness: readiness(attributes, caller),
+        reload: Reload { width: attributes.number("reload_width").map(|width| width.max(1)) },
         limits: Limits {
             max_memory: attributes.get("max_memory_restart").and_then(Value::as_u64).map(Bytes),
         },
@@ -160,8 +161,8 @@ fn mode(attributes: &Attributes, program: &Program, origin: &Origin, warnings: &
     if program.is_node() {
         return Mode::Cluster;
     }
-    // PM2 would call these two clustered as well, by the end of their name.
-    if asked.is_some() || ["node", "bun"].iter().any(|end| program.interpreter.ends_with(end)) {
+    // PM2 would call the first two clustered as well, by the end of their name.
+    if asked.is_some() || ["node", "bun", "deno"].iter().any(|end| program.interpreter.ends_with(end)) {
         let what = if program.interpreter == "none" { "this script" } else { &program.interpreter };
         warnings.push(format!("app `{}`: cluster mode needs node; {what} runs in fork mode", origin.app));
     }
@@ -278,6 +279,8 @@ fn readiness(attributes: &Attributes, caller: &Caller) -> Readiness {
             .span("listen_timeout")
             .or_else(|| span_of(caller, "PM2_GRACEFUL_LISTEN_TIMEOUT"))
             .unwrap_or(default.listen_timeout),
+        notify: attributes.flag("notify").unwrap_or(default.notify),
+        health: attributes.get("health").and_then(health::parse),
     }
 }
 
@@ -307,6 +310,11 @@ fn logs(attributes: &Attributes, name: &str, mode: Mode, cwd: &Path, caller: &Ca
         date_format: date_format.or_else(|| time.then(|| TIME_FORMAT.to_owned())),
         json: attributes.text("log_type") == Some("json"),
         disabled: attributes.flag("disable_logs").unwrap_or(false),
+        overflow: match attributes.text("log_overflow") {
+            Some("block") => Overflow::Block,
+            Some(_) | None => Overflow::Drop,
+        },
+        rotate: attributes.texts("rotate"),
     }
 }
 

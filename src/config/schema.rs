@@ -87,7 +87,7 @@ impl Attributes {
     pub fn extra(&self) -> Map<String, Value> {
         self.values
             .iter()
-            .filter(|(name, _)| is_of(name, Fate::Kept) || is_of(name, Fate::Later))
+            .filter(|(name, _)| is_of(name, Fate::Kept))
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect()
     }
@@ -127,6 +127,12 @@ impl Attributes {
     /// Names and values.
     pub fn table(&self, name: &str) -> Option<&Map<String, Value>> {
         self.get(name)?.as_object()
+    }
+
+    /// Names and texts.
+    pub fn texts(&self, name: &str) -> BTreeMap<String, String> {
+        let table = self.table(name).into_iter().flatten();
+        table.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
     }
 
     /// What `env_<name>` adds.
@@ -242,7 +248,7 @@ mod tests {
         let (checked, _) = read(json!({"watch": [], "cron": "0 3 * * *"}));
         let lines: Vec<_> = checked.as_ref().unwrap().without_effect(&origin).collect();
         assert_eq!(lines.len(), 2, "{lines:?}");
-        assert_eq!(checked.unwrap().extra().get("cron_restart"), Some(&json!("0 3 * * *")));
+        assert_eq!(checked.unwrap().extra().get("cron_restart"), None, "no output may claim that it is on");
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! One value: is it what its attribute expects, and how it is spoken of if it is not.
 
 use super::attributes::Expects;
-use super::{sockets, units};
+use super::{health, sockets, units};
 use crate::model::exit::signal_number;
+use crate::model::rotation::{self, Words};
 use serde_json::Value;
 use std::path::Path;
 
@@ -22,6 +23,7 @@ pub fn convert(expects: Expects, value: &Value) -> Option<Value> {
         Expects::Account => text(value).map(Value::from),
         Expects::Filter => filter(value),
         Expects::Mode => choice(value, &[("fork", "fork"), ("cluster", "cluster")]),
+        Expects::Overflow => choice(value, &[("drop", "drop"), ("block", "block")]),
         Expects::Scheduling => choice(
             value,
             &[
@@ -35,6 +37,8 @@ pub fn convert(expects: Expects, value: &Value) -> Option<Value> {
         ),
         Expects::Signal => signal_number(&text(value)?).map(Value::from),
         Expects::Sockets => sockets::parse(value, Path::new("/")).is_ok().then(|| value.clone()),
+        Expects::Rotation => rotation_words(value),
+        Expects::Health => health::parse(value).is_some().then(|| value.clone()),
         Expects::Anything => Some(value.clone()),
     }
 }
@@ -55,17 +59,24 @@ pub fn expected(expects: Expects) -> &'static str {
         Expects::Account => "a name or a number",
         Expects::Filter => "true, a name or a list of names",
         Expects::Mode => "'fork' or 'cluster'",
+        Expects::Overflow => "'drop' or 'block'",
         Expects::Scheduling => "'rr', 'shared' or 'reuseport'",
         Expects::Signal => "a signal such as 'SIGTERM'",
         Expects::Sockets => {
             "a port, 'host:port', 'udp:port', 'unix:/path', {name, listen}, or a list of these"
         }
+        Expects::Rotation => "true, false, or settings such as {max_size: '10M', retain: 7}",
+        Expects::Health => "a path, or {path, port, interval, timeout}",
         Expects::Anything => "anything",
     }
 }
 
 /// The element that is wrong, where the list itself would be right.
 pub fn culprit(expects: Expects, value: &Value) -> &Value {
+    if let (Expects::Rotation, Value::Object(words)) = (expects, value) {
+        let wrong = |(word, value): &(&String, &Value)| rotation_words(&one(word, value)).is_none();
+        return words.iter().find(wrong).map_or(value, |(_, value)| value);
+    }
     let takes_lists = matches!(expects, Expects::Words | Expects::Codes | Expects::Filter | Expects::Sockets);
     let elements = value.as_array().filter(|_| takes_lists).into_iter().flatten();
     elements.into_iter().find(|element| convert(expects, element).is_none()).unwrap_or(value)
@@ -84,6 +95,26 @@ pub fn describe(value: &Value) -> String {
         Value::Array(_) => "a list".to_owned(),
         Value::Object(_) => "an object".to_owned(),
     }
+}
+
+/// Words of `model::rotation`; `true` and `false` are `enabled`.
+fn rotation_words(value: &Value) -> Option<Value> {
+    let written: Words = match value {
+        Value::Bool(on) => Words::from([("enabled".to_owned(), on.to_string())]),
+        Value::Object(table) => {
+            let word = |(word, value): (&String, &Value)| {
+                Some((word.clone(), text(value).or_else(|| Some(flag(value)?.to_string()))?))
+            };
+            table.iter().map(word).collect::<Option<Words>>()?
+        }
+        Value::Null | Value::Number(_) | Value::String(_) | Value::Array(_) => return None,
+    };
+    let words = rotation::checked(&written).ok()?;
+    Some(words.into_iter().map(|(word, value)| (word, Value::from(value))).collect())
+}
+
+fn one(word: &str, value: &Value) -> Value {
+    Value::from_iter([(word.to_owned(), value.clone())])
 }
 
 fn text(value: &Value) -> Option<String> {
@@ -186,6 +217,22 @@ fn unquoted(word: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rotation_is_a_switch_or_words_and_what_is_wrong_is_shown() {
+        use serde_json::json;
+        let read = |value: Value| convert(Expects::Rotation, &value);
+        assert_eq!(read(json!(false)), Some(json!({"enabled": "false"})));
+        let words = json!({"maxSize": "5M", "retain": 7, "compress": false, "interval": "0 0 * * *"});
+        let read_words = read(words).unwrap();
+        assert_eq!(read_words["max_size"], "5M");
+        assert_eq!((&read_words["retain"], &read_words["compress"]), (&json!("7"), &json!("false")));
+        assert_eq!(read_words["rotateInterval"], "0 0 * * *");
+        assert_eq!(read(json!(7)), None);
+        let wrong = json!({"retain": 7, "max_size": "much"});
+        assert_eq!(read(wrong.clone()), None);
+        assert_eq!(culprit(Expects::Rotation, &wrong), &json!("much"));
+    }
 
     #[test]
     fn args_split_as_in_pm2() {

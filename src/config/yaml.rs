@@ -5,7 +5,9 @@ use serde_json::Value;
 
 /// Parses one document; errors carry line and column.
 pub fn parse(text: &str, place: Place) -> Result<Value, ConfigError> {
-    serde_saphyr::from_str(text).map_err(|error| {
+    // YAML 1.2, as PM2's parser: `y`, `on` and `no` are words.
+    let options = serde_saphyr::options! { strict_booleans: true };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let at = error.location();
         let line = at.and_then(|at| u32::try_from(at.line()).ok());
         let column = at.and_then(|at| u32::try_from(at.column()).ok());
@@ -35,6 +37,14 @@ mod tests {
         let value = parse(text, Place::default()).unwrap();
         let env = json!({"PORT": 3000, "ON": true});
         assert_eq!(value.get("apps"), Some(&json!([{"script": "a.js", "env": env}])));
+    }
+
+    #[test]
+    fn only_true_and_false_are_booleans() {
+        let value =
+            parse("{ name: y, FLAG: on, COUNTRY: no, watch: true, pmx: false }", Place::default()).unwrap();
+        let words = json!({ "name": "y", "FLAG": "on", "COUNTRY": "no", "watch": true, "pmx": false });
+        assert_eq!(value, words);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::keep::complain;
 use super::owner::Owner;
+use super::probe::Subject;
 use crate::model::files::WorkerFiles;
 use crate::model::{Exit, Run};
 use crate::supervisor::{Effect, Event, Record};
@@ -33,6 +34,11 @@ impl Owner {
             }
             // Idle kept-alive connections get most of the grace; the rest is for requests under way.
             Effect::Drain { run, grace } => self.hub.drain(run, grace / 4 * 3),
+            Effect::Probe { run, app } => {
+                if let (Some(process), Some(health)) = (self.processes.get(&run), &app.readiness.health) {
+                    self.probes.begin(run, Subject::of(&app, process.pid, &self.hub), health.clone());
+                }
+            }
             Effect::CloseListeners { app } => {
                 self.hub.close_listeners(&app);
                 self.sockets.close(&app, &self.link);
@@ -73,6 +79,7 @@ impl Owner {
 
     fn forget(&mut self, run: Run) {
         self.pid_files.remove(&run);
+        self.states.forget(run.entry);
         let Some(record) = self.entries.remove(&run.entry) else {
             complain("forget a worker", self.link.forget(run.entry));
             return;
@@ -83,6 +90,7 @@ impl Owner {
             Err(error) => tracing::error!(%error, "failed to write a record"),
         }
         self.leaving.insert(run.entry);
+        self.log_troubles.remove(&run.entry);
         self.pump.close(run.entry);
     }
 
@@ -90,15 +98,26 @@ impl Owner {
     pub(super) fn spawned(&mut self, run: Run, pid: u32) {
         if let Some(pid_file) = self.pid_files.get(&run).cloned() {
             write_pid(&pid_file, pid);
-            self.processes.insert(run, super::owner::Process { pid, pid_file });
             self.unsampled.insert(run);
+            let member = crate::sys::child::member(pid);
+            self.processes.insert(run, super::owner::Process { pid, pid_file, member });
+        }
+        if let Some(record) = self.entries.get(&run.entry).filter(|record| record.run == run) {
+            self.note_state(record);
+        }
+        if let Some(record) = self.entries.get(&run.entry) {
+            self.pump.set_source(run.entry, super::spawn::source(record, Some(pid)));
         }
         self.happen(Event::Spawned { run, pid });
+        if self.notices.was_early(pid) {
+            self.happen(Event::Notified { run });
+        }
     }
 
     /// The keeper saw it end.
     pub(super) fn exited(&mut self, run: Run, pid: u32, exit: Exit) {
         self.hub.remove(run);
+        self.probes.end(run);
         if let Some(process) = self.processes.remove(&run) {
             remove_pid(&process.pid_file, process.pid);
         }

@@ -1,15 +1,27 @@
 //! Requests that have one answer.
 
 use super::dump;
+use super::logbook;
 use super::mailbox::{Desk, Letter};
-use crate::model::order::{Outcome, Refusal};
+use super::settings::{Conf, SettingsError};
+use crate::model::order::{Outcome, Refusal, Touched};
 use crate::model::select::Candidate;
 use crate::model::snapshot::{Snapshot, WorkerView};
 use crate::model::{Order, Selector, WorkerId};
 use crate::proto::{Code, Reply, Request, WireError};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot;
+
+/// Lines of an abandoned process that go with an answer.
+const LAST_WORDS: usize = 15;
+/// Processes of which they do; the others died of the same.
+const MOURNED: usize = 4;
+/// Longest wait for the last lines of a process that has just ended.
+const SETTLE: Duration = Duration::from_secs(1);
+/// The log pump is asked for so long: far longer than a batch takes, shorter than people wait.
+const PUMP_PATIENCE: Duration = Duration::from_secs(3);
 
 /// The answer to a request, when it is true.
 pub(super) async fn to(request: Request, desk: &Desk) -> Reply {
@@ -20,6 +32,11 @@ pub(super) async fn to(request: Request, desk: &Desk) -> Reply {
         Request::Save { force } => save(force, desk).await,
         Request::Resurrect => resurrect(desk).await,
         Request::Flush { select } => flush(select, desk).await,
+        Request::Settings => settings(desk.settings.conf(), desk),
+        Request::Configure { set, unset } => configure(set, unset, desk).await,
+        Request::ReopenLogs => logbook::reopen(desk).await,
+        Request::LogSizes { select } => logbook::sizes(&select, desk).await,
+        Request::Upgrade { program } => upgrade(program, desk).await,
         Request::Watch | Request::Logs(_) => {
             Err(error(Code::Internal, "a subscription has no single answer"))
         }
@@ -71,10 +88,28 @@ async fn order(order: Order, desk: &Desk) -> Result<Reply, WireError> {
         return Err(error(Code::ShuttingDown, "the daemon is shutting down"));
     }
     match answer.await.map_err(gone)? {
-        Outcome::Done { touched } => Ok(Reply::Done { touched }),
+        Outcome::Done { mut touched } => {
+            last_words(&mut touched, desk).await;
+            Ok(Reply::Done { touched })
+        }
         Outcome::Refused(refusal) => {
             Err(WireError { code: code(&refusal), message: refusal.to_string(), hint: None })
         }
+    }
+}
+
+/// What abandoned processes wrote to their stderr, after all of it is read.
+async fn last_words(touched: &mut [Touched], desk: &Desk) {
+    if touched.iter().all(|one| one.abandoned.is_none()) {
+        return;
+    }
+    // A pump that is dead has said so already, and what there was of lines is still there.
+    drop(tokio::time::timeout(SETTLE, desk.pump.settle()).await);
+    let abandoned = touched.iter_mut().filter_map(|one| one.abandoned.map(|run| (one, run)));
+    for (one, run) in abandoned.take(MOURNED) {
+        let lines = desk.fanout.last_words(one.id, run.entry, LAST_WORDS);
+        let text: String = lines.iter().map(|batch| String::from_utf8_lossy(&batch.bytes)).collect();
+        one.last_words = text.lines().map(str::to_owned).collect();
     }
 }
 
@@ -121,6 +156,39 @@ async fn resurrect(desk: &Desk) -> Result<Reply, WireError> {
     order(Order::Resurrect { saved }, desk).await
 }
 
+fn settings(conf: Result<Conf, SettingsError>, desk: &Desk) -> Result<Reply, WireError> {
+    let conf = conf.map_err(|refused| match refused {
+        SettingsError::Word(_) | SettingsError::Key(_) => error(Code::Invalid, refused.to_string()),
+        SettingsError::Garbage { .. } | SettingsError::Write { .. } => error(Code::Io, refused.to_string()),
+    })?;
+    let rotation = desk.settings.rotation();
+    Ok(Reply::Settings {
+        conf,
+        rotation: rotation.words().map(|(word, value)| (word.to_owned(), value)).collect(),
+    })
+}
+
+async fn configure(set: Vec<(String, String)>, unset: Vec<String>, desk: &Desk) -> Result<Reply, WireError> {
+    let theirs = Arc::clone(&desk.settings);
+    let changed = tokio::task::spawn_blocking(move || theirs.change(&set, &unset)).await;
+    let changed = changed.map_err(|_panic| error(Code::Internal, "failed to write the settings"))?;
+    if changed.is_ok() {
+        tracing::info!("the settings were changed");
+    }
+    settings(changed, desk)
+}
+
+async fn upgrade(program: PathBuf, desk: &Desk) -> Result<Reply, WireError> {
+    let (reply, answer) = oneshot::channel();
+    let gone = || error(Code::ShuttingDown, "the daemon is shutting down");
+    let letter = Letter::Upgrade { path: program.clone(), reply };
+    desk.letters.send(letter).await.map_err(|_closed| gone())?;
+    match answer.await.map_err(|_closed| gone())? {
+        Ok(()) => Ok(Reply::Upgrading),
+        Err(why) => Err(error(Code::Invalid, format!("failed to go on as `{}`: {why}", program.display()))),
+    }
+}
+
 async fn flush(select: Option<Selector>, desk: &Desk) -> Result<Reply, WireError> {
     let snapshot = desk.snapshot();
     let mut paths: Vec<PathBuf> = Vec::new();
@@ -129,16 +197,14 @@ async fn flush(select: Option<Selector>, desk: &Desk) -> Result<Reply, WireError
         None => snapshot.workers.iter().map(|w| w.id).collect(),
     };
     for worker in snapshot.workers.iter().filter(|w| ids.contains(&w.id)) {
-        paths.extend([&worker.out_file, &worker.error_file].into_iter().flatten().map(PathBuf::from));
-        paths.extend(worker.app.logs.log_file.clone());
+        paths.extend(logbook::files(worker, desk));
     }
     if select.is_none() {
         paths.push(desk.home.daemon_log());
     }
     paths.sort();
     paths.dedup();
-    let freed =
-        desk.pump.flush(paths).await.map_err(|_gone| error(Code::Internal, "the log pump is dead"))?;
+    let freed = from_pump(desk.pump.flush(paths)).await?;
     let mut files = Vec::with_capacity(freed.len());
     for (path, bytes) in freed {
         let path = path.display().to_string();
@@ -150,4 +216,28 @@ async fn flush(select: Option<Selector>, desk: &Desk) -> Result<Reply, WireError
         }
     }
     Ok(Reply::Flushed { files })
+}
+
+/// What the pump answers. It does so between two batches, at once; but a disk that hangs hangs it too, and not those
+/// who ask.
+pub(super) async fn from_pump<T>(answer: oneshot::Receiver<T>) -> Result<T, WireError> {
+    match tokio::time::timeout(PUMP_PATIENCE, answer).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(_gone)) => Err(error(Code::Internal, "the log pump is dead")),
+        Err(_elapsed) => Err(error(Code::Io, "the log pump hangs in a write: a disk does not answer")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pump_that_hangs_is_told_and_hangs_nobody() {
+        let (_hanging, answer) = oneshot::channel::<()>();
+        assert!(from_pump(answer).await.unwrap_err().message.contains("hangs"));
+        let (dead, answer) = oneshot::channel::<()>();
+        drop(dead);
+        assert!(from_pump(answer).await.unwrap_err().message.contains("dead"));
+    }
 }

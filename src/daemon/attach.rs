@@ -6,15 +6,15 @@
 
 use super::act::Over;
 use super::keep::complain;
-use super::owner::{Owner, Process};
+use super::owner::{ENDING, Owner, Process};
 use super::{sockets, spawn};
 use crate::keeper::{Entry, EntryState, FromKeeper, Link, Tag};
-use crate::logs::Held;
+use crate::logs::{Held, SpillFiles};
 use crate::model::files::WorkerFiles;
 use crate::model::{Exit, Run, Stamp, StreamKind};
 use crate::supervisor::event::{Found, Process as Fate};
 use crate::supervisor::{Event, Record};
-use crate::sys::clock;
+use crate::sys::{child, clock, ending};
 use rustix::event::{PollFd, PollFlags, poll};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -26,28 +26,65 @@ pub(super) struct Handover {
     /// How many daemons this keeper has started before this one.
     pub(super) restarts: u64,
     pub(super) control: Option<OwnedFd>,
+    /// The keeper died before it had told everything.
+    pub(super) cut: bool,
+    /// More may live than the keeper knows.
+    pub(super) search: bool,
+    /// A shutdown was under way.
+    pub(super) ending: bool,
+    pub(super) notify: Option<OwnedFd>,
     entries: Vec<Entry>,
+}
+
+impl Handover {
+    /// True if this entry was handed over.
+    pub(super) fn knows(&self, id: u64) -> bool {
+        self.entries.iter().any(|entry| entry.id == id)
+    }
+
+    /// Adds one that was found by other means.
+    pub(super) fn add(&mut self, entry: Entry) {
+        self.entries.push(entry);
+    }
 }
 
 /// Reads the handover; waits for all of it.
 pub(super) fn read(link: &Link) -> io::Result<Handover> {
     let mut handover = Handover::default();
     loop {
-        match link.receive()? {
+        let told = match link.receive() {
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
+                handover.cut = true;
+                return Ok(handover);
+            }
+            told => told?,
+        };
+        match told {
             None => wait(link)?,
-            Some(FromKeeper::Welcome { keeper_pid, restarts, .. }) => {
+            Some(FromKeeper::Welcome { keeper_pid, restarts, search, .. }) => {
                 handover.keeper_pid = keeper_pid;
+                handover.search = search;
                 handover.restarts = restarts;
             }
             Some(FromKeeper::Entry(entry)) if entry.id == 0 => {
-                let control = entry.fds.into_iter().find(|(tag, _)| tag.kind == Tag::CONTROL);
-                handover.control = control.map(|(_, fd)| fd);
+                handover.ending = entry.blob == ENDING;
+                for (tag, fd) in entry.fds {
+                    match tag.kind {
+                        Tag::CONTROL => handover.control = Some(fd),
+                        Tag::NOTIFY => handover.notify = Some(fd),
+                        _keepers_own => {}
+                    }
+                }
             }
             Some(FromKeeper::Entry(entry)) => handover.entries.push(entry),
             Some(FromKeeper::End) => return Ok(handover),
             // Part of the entries already.
-            Some(FromKeeper::Spawned { .. } | FromKeeper::SpawnFailed { .. } | FromKeeper::Exited { .. }) => {
-            }
+            Some(
+                FromKeeper::Spawned { .. }
+                | FromKeeper::SpawnFailed { .. }
+                | FromKeeper::Exited { .. }
+                | FromKeeper::Upgraded { .. },
+            ) => {}
         }
     }
 }
@@ -72,6 +109,7 @@ impl Owner {
             }
         }
         self.pump.begin();
+        let ending = handover.ending;
         if !found.is_empty() {
             tracing::info!(workers = found.len(), "took over from the keeper");
         }
@@ -86,6 +124,10 @@ impl Owner {
         for run in ended {
             // Where the exit led to a new process, its SPAWN has acknowledged it and this is stale.
             complain("acknowledge an exit", self.link.ack(run));
+        }
+        if ending {
+            tracing::info!("goes on with the shutdown");
+            self.resume_shutdown();
         }
     }
 
@@ -115,10 +157,14 @@ impl Owner {
         let process = fate(&entry, run);
         let mut fds = Fds::sort(entry.fds);
         if let Some(held) = fds.held() {
-            self.pump.attach(run.entry, spawn::source(&record), spawn::sink(&record, &self.home), held);
+            let pid = Some(entry.pid).filter(|pid| *pid != 0);
+            self.pump.attach(run.entry, spawn::source(&record, pid), spawn::sink(&record, &self.home), held);
             self.entries.insert(run.entry, record.clone());
             for (stream, generation, pipe) in fds.pipes {
                 self.pump.add_pipe(run.entry, stream, generation, pipe);
+            }
+            for (stream, files) in fds.spills {
+                self.pump.add_spill(run.entry, stream, files);
             }
         }
         if over {
@@ -130,7 +176,8 @@ impl Owner {
         if let Fate::Alive { pid, run } = process {
             let files = WorkerFiles::of(&record.app, record.worker, &self.home.logs(), &self.home.pids());
             self.pid_files.insert(run, files.pid.clone());
-            self.processes.insert(run, Process { pid, pid_file: files.pid });
+            let member = child::member(pid);
+            self.processes.insert(run, Process { pid, pid_file: files.pid, member });
             if let Some((_, fd)) =
                 fds.channels.into_iter().find(|(generation, _)| *generation == run.generation)
             {
@@ -149,7 +196,10 @@ fn fate(entry: &Entry, run: Run) -> Fate {
             let now = clock::now();
             let ago = now.boot_ms.saturating_sub(exit_boot_ms);
             let at = Stamp { boot_ms: exit_boot_ms, wall_ms: now.wall_ms - i64::try_from(ago).unwrap_or(0) };
-            Fate::Ended { run, pid: entry.pid, exit: Exit::from_wait_status(status), at }
+            let known = (status >= 0).then_some(status);
+            let found = || ending::status(entry.pid, entry.pidfd.as_ref()?);
+            let exit = known.or_else(found).map_or(Exit::Unknown, Exit::from_wait_status);
+            Fate::Ended { run, pid: entry.pid, exit, at }
         }
     }
 }
@@ -162,11 +212,13 @@ struct Fds {
     record: Option<OwnedFd>,
     pipes: Vec<(StreamKind, u64, OwnedFd)>,
     channels: Vec<(u64, OwnedFd)>,
+    spills: Vec<(StreamKind, SpillFiles)>,
 }
 
 impl Fds {
     fn sort(fds: Vec<(Tag, OwnedFd)>) -> Fds {
         let mut sorted = Fds::default();
+        let (mut writers, mut readers) = ([None, None], [None, None]);
         for (tag, fd) in fds {
             let generation = u64::from(tag.index);
             match tag.kind {
@@ -176,9 +228,18 @@ impl Fds {
                 Tag::OUT_PIPE => sorted.pipes.push((StreamKind::Out, generation, fd)),
                 Tag::ERR_PIPE => sorted.pipes.push((StreamKind::Err, generation, fd)),
                 Tag::CHANNEL => sorted.channels.push((generation, fd)),
+                Tag::LOG_SPILL if tag.index < 2 => writers[tag.index as usize] = Some(fd),
+                Tag::LOG_SPILL_READER if tag.index < 2 => readers[tag.index as usize] = Some(fd),
                 _later_version => {}
             }
         }
+        let both = writers.into_iter().zip(readers).zip([StreamKind::Out, StreamKind::Err]);
+        sorted.spills = both
+            .filter_map(|((writer, reader), stream)| {
+                // Half of it was never used: it was not kept before both were.
+                Some((stream, SpillFiles { writer: writer?, reader: reader? }))
+            })
+            .collect();
         sorted.pipes.sort_by_key(|(_, generation, _)| *generation);
         sorted
     }

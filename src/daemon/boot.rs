@@ -5,7 +5,9 @@ use super::keep::Keeper;
 use super::mailbox::{CHANGES, Desk, LETTERS};
 use super::owner::{Outlets, Owner};
 use super::run::{self, Inputs};
-use super::{journal, server};
+use super::settings::Settings;
+use super::states::States;
+use super::{journal, logbook, notify, orphans, server};
 use crate::keeper::{Link, Tag};
 use crate::logs::{Fanout, Pump};
 use crate::model::snapshot::{DaemonView, Snapshot};
@@ -49,7 +51,21 @@ fn start(home: &Home, ready: &mut Option<File>) -> anyhow::Result<()> {
 async fn serve(home: &Home, link: Link, ready: &mut Option<File>) -> anyhow::Result<()> {
     let fanout = Fanout::new();
     journal::start(fanout.clone());
-    let handover = attach::read(&link).context("read what the keeper holds")?;
+    // From here on the keeper may take silence for a frost. Should it be gone, reading says so.
+    drop(link.ping());
+    let mut handover = attach::read(&link).context("read what the keeper holds")?;
+    let states = States::new(home);
+    let mark = format!("PMON_HOME={}", home.root().display());
+    if handover.cut {
+        tracing::warn!("the keeper is gone, another one takes its place");
+        if let Err(error) = link.rebuild(&mark) {
+            // It is tried again when we serve.
+            tracing::error!(%error, "failed to start another keeper");
+        }
+    }
+    if handover.cut || handover.search {
+        orphans::recover(&mut handover, &link, &states, &mark);
+    }
     let control = match &handover.control {
         Some(fd) => server::inherited(fd.try_clone().context("take the control socket")?),
         None => {
@@ -60,6 +76,7 @@ async fn serve(home: &Home, link: Link, ready: &mut Option<File>) -> anyhow::Res
             socket
         }
     };
+    let notify = notify::socket(&mut handover, &link).context("make the socket for READY=1")?;
     // A Node that is just starting must not read half a preload.
     replace::file(&home.preload(), crate::node::PRELOAD.as_bytes(), Sync::Cache).context("write")?;
     replace::file(&home.daemon_pid(), std::process::id().to_string().as_bytes(), Sync::Cache)
@@ -68,12 +85,23 @@ async fn serve(home: &Home, link: Link, ready: &mut Option<File>) -> anyhow::Res
     let (node_events, from_node) = mpsc::channel(EVENTS);
     let (notices, from_pump) = mpsc::channel(EVENTS);
     let (letters, from_sessions) = mpsc::channel(LETTERS);
-    let hub = Hub::start(Arc::new(Keeper(link.clone())), node_events).context("start the Node thread")?;
+    let (probed, from_probes) = mpsc::channel(EVENTS);
+    let hub =
+        Hub::start(Arc::new(Keeper(link.clone(), states)), node_events).context("start the Node thread")?;
     let pump = Pump::start(fanout.clone(), notices).context("start the log thread")?;
     let (snapshot, seen) = watch::channel(Arc::new(Snapshot::default()));
     let (changes, _nobody_yet) = broadcast::channel(CHANGES);
-    let desk =
-        Desk { home: home.clone(), letters, snapshot: seen, changes: changes.clone(), pump: pump.clone() };
+    // Before anything is attached, so that nothing is written unbounded.
+    let settings = Arc::new(Settings::start(home.clone(), pump.clone()));
+    let desk = Desk {
+        home: home.clone(),
+        letters,
+        snapshot: seen,
+        changes: changes.clone(),
+        pump: pump.clone(),
+        settings,
+        fanout: fanout.clone(),
+    };
     let view = DaemonView {
         pid: std::process::id(),
         keeper_pid: handover.keeper_pid,
@@ -82,15 +110,18 @@ async fn serve(home: &Home, link: Link, ready: &mut Option<File>) -> anyhow::Res
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let fleet = Fleet::new(crate::supervisor::Places { logs_dir: home.logs(), pids_dir: home.pids() });
-    let mut owner =
-        Owner::new(home.clone(), link.clone(), hub, pump, fleet, view, Outlets { snapshot, changes });
+    let outlets = Outlets { snapshot, changes, probed, notify };
+    let mut owner = Owner::new(home.clone(), link.clone(), hub, pump, fleet, view, outlets);
     owner.take_over(handover);
     link.ready().context("tell the keeper")?;
+    tokio::spawn(logbook::reopen_at_signal(desk.clone()));
+    // Should the keeper be gone by now, the loop notices and another one is told.
+    drop(link.ready());
     let server = tokio::spawn(server::serve(control, desk));
     if let Some(mut pipe) = ready.take() {
         // The client may have left.
         drop(writeln!(pipe, "ready"));
     }
     tracing::info!(pid = std::process::id(), home = %home.root().display(), "the daemon serves");
-    run::run(owner, Inputs { from_sessions, from_node, from_pump }, server).await
+    run::run(owner, Inputs { from_sessions, from_node, from_pump, from_probes }, server).await
 }

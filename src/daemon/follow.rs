@@ -10,7 +10,7 @@ use crate::model::snapshot::Snapshot;
 use crate::model::{StreamKind, WorkerId};
 use crate::proto::push::{LogFile, LogHeader, LogSpot};
 use crate::proto::request::LogsRequest;
-use crate::proto::{Code, Frame, Push, Reply};
+use crate::proto::{Frame, Push, Reply};
 use std::path::PathBuf;
 
 /// Bytes that may wait for one slow subscriber; the oldest lines go first.
@@ -34,9 +34,9 @@ pub(super) async fn logs(wanted: LogsRequest, desk: &Desk, outbox: &Outbox) -> R
     let paths = files.iter().map(|f| PathBuf::from(&f.path)).collect();
     let recent = if wanted.files { 0 } else { wanted.lines as usize };
     // Where the files end and where the subscription begins is one moment of the pump.
-    let Ok(seam) = desk.pump.subscribe(filter, recent, BACKLOG, paths).await else {
-        let dead = answer::error(Code::Internal, "the log pump is dead");
-        return outbox.reply(Reply::Error(dead)).await;
+    let seam = match answer::from_pump(desk.pump.subscribe(filter, recent, BACKLOG, paths)).await {
+        Ok(seam) => seam,
+        Err(error) => return outbox.reply(Reply::Error(error)).await,
     };
     for (file, End { inode, offset, shared }) in files.iter_mut().zip(seam.ends) {
         (file.inode, file.end, file.shared) = (inode, offset, shared);
@@ -73,13 +73,15 @@ pub(super) async fn send(lines: &LogLines, history: bool, outbox: &Outbox) -> Re
         worker: lines.worker,
         name: lines.name.to_string(),
         stream: lines.stream,
+        instance: lines.worker.map(|_| lines.instance),
+        pid: lines.pid,
         at_ms: Some(lines.at_ms),
         history,
         path: None,
         spot,
     };
-    match Frame::log(&header, &lines.bytes) {
-        Ok(frame) => outbox.frame(frame).await,
+    match Frame::log_head(&header, lines.bytes.len()) {
+        Ok(head) => outbox.log(head, lines.bytes.clone()).await,
         Err(_too_long) => Ok(()),
     }
 }

@@ -3,7 +3,10 @@
 use crate::logs::{Fanout, LogLines};
 use crate::model::StreamKind;
 use crate::model::change::{Change, What};
+use crate::sys::paths::Home;
+use std::fs::OpenOptions;
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::Writer;
@@ -21,6 +24,23 @@ pub(super) fn start(fanout: Fanout) {
         .try_init();
     if let Err(error) = started {
         tracing::debug!(%error, "a log was started before");
+    }
+}
+
+/// After somebody else's rotation: this process writes to `pmon.log` as it is now. (The keeper goes on with the file
+/// it has.) A stderr that is no file stays.
+pub(super) fn reopen(home: &Home) {
+    let open = || {
+        let is_file = rustix::fs::fstat(io::stderr())
+            .is_ok_and(|facts| rustix::fs::FileType::from_raw_mode(facts.st_mode).is_file());
+        if is_file {
+            let log = OpenOptions::new().append(true).create(true).mode(0o600).open(home.daemon_log())?;
+            rustix::stdio::dup2_stderr(log)?;
+        }
+        io::Result::Ok(())
+    };
+    if let Err(error) = open() {
+        tracing::warn!(%error, "failed to open the daemon's log anew");
     }
 }
 

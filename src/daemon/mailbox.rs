@@ -1,11 +1,13 @@
 //! How sessions reach the owner and what the owner publishes: the only things the two share.
 
-use crate::logs::Pump;
+use super::settings::Settings;
+use crate::logs::{Fanout, Pump};
 use crate::model::Order;
 use crate::model::change::Change;
 use crate::model::order::{Outcome, Saved};
 use crate::model::snapshot::Snapshot;
 use crate::sys::paths::Home;
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
@@ -19,6 +21,8 @@ pub(super) const CHANGES: usize = 4096;
 pub(super) enum Letter {
     /// Do this, answer when it is done.
     Order { order: Order, reply: oneshot::Sender<Outcome> },
+    /// Become this program; keeper first, then the daemon. The answer comes before the daemon goes.
+    Upgrade { path: PathBuf, reply: oneshot::Sender<Result<(), String>> },
     /// What would a dump hold now?
     Dump { reply: oneshot::Sender<Vec<Saved>> },
 }
@@ -31,6 +35,8 @@ pub(super) struct Desk {
     pub(super) snapshot: watch::Receiver<Arc<Snapshot>>,
     pub(super) changes: broadcast::Sender<Change>,
     pub(super) pump: Pump,
+    pub(super) settings: Arc<Settings>,
+    pub(super) fanout: Fanout,
 }
 
 impl Desk {

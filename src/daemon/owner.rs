@@ -2,31 +2,44 @@
 
 use super::keep::complain;
 use super::mailbox::Letter;
+use super::notify::Notices;
+use super::overflow::Troubles;
+use super::probe::{Probed, Probes};
+use super::rebuild::{Late, Rebuild};
 use super::sockets::Sockets;
+use super::states::States;
 use super::timers::Timers;
 use super::trees::Trees;
+use super::upgrade::Upgrade;
 use crate::keeper::Link;
 use crate::logs::Pump;
-use crate::model::Run;
 use crate::model::change::Change;
 use crate::model::order::Outcome;
 use crate::model::snapshot::{DaemonView, Snapshot};
 use crate::model::usage::{HostUsage, Usage};
+use crate::model::{Order, Run};
 use crate::node::Hub;
 use crate::supervisor::{Effect, Event, Fleet, Record, Ticket};
+use crate::sys::child::Member;
 use crate::sys::clock;
 use crate::sys::paths::Home;
 use crate::sys::proc::memory;
+use crate::sys::sdnotify::NotifySocket;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
-use tokio::sync::{broadcast, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+/// The record of entry 0 while the fleet is being shut down.
+pub(super) const ENDING: &[u8] = b"{\"ending\":true}";
 
 /// A live process.
 #[derive(Debug, Clone)]
 pub(super) struct Process {
     pub(super) pid: u32,
     pub(super) pid_file: PathBuf,
+    /// Who it is beyond its pid; `None`: it was a zombie before we looked.
+    pub(super) member: Option<Member>,
 }
 
 /// The owner and its doors.
@@ -39,6 +52,8 @@ pub(super) struct Owner {
     pub(super) timers: Timers,
     pub(super) trees: Trees,
     pub(super) sockets: Sockets,
+    pub(super) probes: Probes,
+    pub(super) notices: Notices,
     /// Processes that exist, by run.
     pub(super) processes: HashMap<Run, Process>,
     /// Whose pid file goes where, from the spawn on.
@@ -49,22 +64,31 @@ pub(super) struct Owner {
     pub(super) entries: HashMap<u64, Record>,
     /// Entries that are over and only drain their logs.
     pub(super) leaving: HashSet<u64>,
+    /// Entries whose log files took nothing at some time.
+    pub(super) log_troubles: HashMap<u64, Troubles>,
     pub(super) host: HostUsage,
     pub(super) view: DaemonView,
     /// Everything is stopped and nothing more is to be done.
     pub(super) ended: bool,
+    pub(super) states: States,
+    pub(super) rebuild: Rebuild,
+    pub(super) upgrade: Upgrade,
+    /// Ends of processes whose codes are still looked for.
+    pub(super) late: Vec<Late>,
     backlog: VecDeque<Event>,
     tickets: HashMap<Ticket, oneshot::Sender<Outcome>>,
     next_ticket: u64,
     serial: u64,
     snapshot: watch::Sender<Arc<Snapshot>>,
-    changes: broadcast::Sender<Change>,
+    pub(super) changes: broadcast::Sender<Change>,
 }
 
-/// What the owner publishes through.
+/// What the owner publishes through, and where others report to it.
 pub(super) struct Outlets {
     pub(super) snapshot: watch::Sender<Arc<Snapshot>>,
     pub(super) changes: broadcast::Sender<Change>,
+    pub(super) probed: mpsc::Sender<Probed>,
+    pub(super) notify: NotifySocket,
 }
 
 impl Owner {
@@ -77,6 +101,7 @@ impl Owner {
         view: DaemonView,
         out: Outlets,
     ) -> Owner {
+        let states = States::new(&home);
         Owner {
             home,
             link,
@@ -85,15 +110,22 @@ impl Owner {
             fleet,
             timers: Timers::default(),
             trees: Trees::default(),
-            sockets: Sockets::default(),
+            sockets: Sockets::new(states.clone()),
+            probes: Probes::new(out.probed),
+            notices: Notices::new(out.notify),
             processes: HashMap::new(),
             pid_files: HashMap::new(),
             unsampled: HashSet::new(),
             entries: HashMap::new(),
             leaving: HashSet::new(),
+            log_troubles: HashMap::new(),
             host: HostUsage::default(),
             view,
             ended: false,
+            states,
+            rebuild: Rebuild::default(),
+            upgrade: Upgrade::default(),
+            late: Vec::new(),
             backlog: VecDeque::new(),
             tickets: HashMap::new(),
             next_ticket: 1,
@@ -107,14 +139,26 @@ impl Owner {
     pub(super) fn read(&mut self, letter: Letter) {
         match letter {
             Letter::Order { order, reply } => {
+                if matches!(order, Order::Shutdown) {
+                    // Should we be killed before it is done, the next daemon goes on with it.
+                    complain("keep a record", self.link.blob(0, ENDING));
+                }
                 let ticket = Ticket(self.next_ticket);
                 self.next_ticket += 1;
                 self.tickets.insert(ticket, reply);
                 self.happen(Event::Ordered { ticket, order });
             }
+            Letter::Upgrade { path, reply } => self.upgrade_to(path, reply),
             // A session that left does not want it any more.
             Letter::Dump { reply } => drop(reply.send(self.fleet.dump())),
         }
+    }
+
+    /// Goes on with a shutdown that a daemon before us was told of; nobody waits for the answer.
+    pub(super) fn resume_shutdown(&mut self) {
+        let ticket = Ticket(self.next_ticket);
+        self.next_ticket += 1;
+        self.happen(Event::Ordered { ticket, order: Order::Shutdown });
     }
 
     /// One turn for the event, and one for each that carrying it out brings about at once.
@@ -173,12 +217,19 @@ impl Owner {
 
     /// The records go to the keeper before anything is done. An exit that leads to a new process is acknowledged by
     /// its SPAWN, any other one here, behind its record.
-    fn persist(&self, effects: &[Effect], ended: Option<Run>) {
+    /// On disk too, should the keeper die with us.
+    fn persist(&mut self, effects: &[Effect], ended: Option<Run>) {
         let mut answered = false;
         for effect in effects {
             match effect {
                 Effect::Keep(record) => match serde_json::to_vec(record) {
-                    Ok(blob) => complain("keep a record", self.link.blob(record.run.entry, &blob)),
+                    Ok(blob) => {
+                        complain("keep a record", self.link.blob(record.run.entry, &blob));
+                        if let Some(known) = self.entries.get_mut(&record.run.entry) {
+                            known.clone_from(record);
+                        }
+                        self.note_state(record);
+                    }
                     Err(error) => tracing::error!(%error, "failed to write a record"),
                 },
                 Effect::Spawn(record) => answered |= Some(record.run.entry) == ended.map(|run| run.entry),
@@ -186,6 +237,7 @@ impl Owner {
                 | Effect::Signal { .. }
                 | Effect::SayShutdown { .. }
                 | Effect::Drain { .. }
+                | Effect::Probe { .. }
                 | Effect::CloseListeners { .. }
                 | Effect::Timer { .. }
                 | Effect::Publish(_)
@@ -196,6 +248,12 @@ impl Owner {
         if let Some(run) = ended.filter(|_| !answered) {
             complain("acknowledge an exit", self.link.ack(run));
         }
+    }
+
+    /// Writes down for an orphan's sake what an entry is, and who its process is.
+    pub(super) fn note_state(&self, record: &Record) {
+        let member = self.processes.get(&record.run).and_then(|process| process.member);
+        self.states.worker(record, member, &self.link);
     }
 
     fn publish(&mut self, effects: &[Effect]) {

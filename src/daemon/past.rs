@@ -8,7 +8,7 @@ use crate::model::{StreamKind, WorkerId};
 use crate::proto::Frame;
 use crate::proto::push::{LogFile, LogHeader};
 use crate::search::{Log, Merged, Query, Shelf};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -25,6 +25,7 @@ pub(super) async fn send(
     outbox: &Outbox,
 ) -> Result<(), ClientGone> {
     let shelf = Arc::new(Mutex::new(Shelf::default()));
+    let recent = of_all_streams(&files, recent);
     for files in by_worker(before_memory(files, &recent, lines)) {
         let (shelf, id) = (Arc::clone(&shelf), outbox.id);
         let read = move || frames(&files, &mut shelf.lock().unwrap_or_else(PoisonError::into_inner), id);
@@ -36,6 +37,15 @@ pub(super) async fn send(
         follow::send(&batch, true, outbox).await?;
     }
     Ok(())
+}
+
+/// What memory has of those workers of whom it has every stream. Lines of a stream that nobody wanted are in its file only,
+/// and those of the other one belong between them.
+fn of_all_streams(files: &[LogFile], recent: Vec<LogLines>) -> Vec<LogLines> {
+    let known: HashSet<_> = recent.iter().map(|batch| (batch.worker, batch.stream)).collect();
+    let lacks = |file: &&LogFile| !known.contains(&(file.worker, file.stream));
+    let lacking: HashSet<_> = files.iter().filter(lacks).map(|file| file.worker).collect();
+    recent.into_iter().filter(|batch| batch.spot.is_none() || !lacking.contains(&batch.worker)).collect()
 }
 
 /// A file, and how many of its lines are wanted.
@@ -94,6 +104,8 @@ fn frames(files: &[Wanted], shelf: &mut Shelf, id: u64) -> Vec<bytes::Bytes> {
             worker: file.worker,
             name: file.name.clone(),
             stream: file.stream,
+            instance: None,
+            pid: None,
             at_ms: Some(at_ms),
             history: true,
             path,
@@ -147,6 +159,19 @@ mod tests {
         let end = start + text.len() as u64;
         lines.spot = Some(Spot { path, inode, start, end, shared: false });
         lines
+    }
+
+    #[test]
+    fn memory_is_used_for_workers_of_whom_it_has_every_stream() {
+        let errors = LogFile { stream: StreamKind::Err, path: "/l/1e.log".into(), ..file(1, 9) };
+        let files = [file(1, 100), errors, file(2, 100)];
+        let of = |recent: Vec<LogLines>| of_all_streams(&files, recent).len();
+        assert_eq!(of(vec![batch(1, "a\n", 5, 98), batch(2, "b\n", 6, 98)]), 1);
+        let mut error = batch(1, "e\n", 7, 7);
+        error.stream = StreamKind::Err;
+        assert_eq!(of(vec![batch(1, "a\n", 5, 98), error.clone()]), 2);
+        error.spot = None;
+        assert_eq!(of(vec![error]), 1, "it has no file");
     }
 
     #[test]

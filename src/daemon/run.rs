@@ -2,17 +2,22 @@
 
 use super::mailbox::Letter;
 use super::owner::Owner;
-use crate::keeper::{FromKeeper, Link};
-use crate::logs::PumpNotice;
+use super::probe::Probed;
+use super::upgrade;
+use crate::keeper::FromKeeper;
+use crate::logs::{PumpNotice, Source};
 use crate::metrics::Sampler;
+use crate::model::change::{Change, What};
 use crate::model::usage::{HostUsage, Usage};
 use crate::model::{Exit, Run};
 use crate::node::NodeEvent;
 use crate::supervisor::Event;
+use crate::sys::clock;
 use anyhow::Context;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram as StdDatagram;
+use std::path::Path;
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::net::UnixDatagram;
@@ -30,6 +35,7 @@ pub(super) struct Inputs {
     pub(super) from_sessions: mpsc::Receiver<Letter>,
     pub(super) from_node: mpsc::Receiver<NodeEvent>,
     pub(super) from_pump: mpsc::Receiver<PumpNotice>,
+    pub(super) from_probes: mpsc::Receiver<Probed>,
 }
 
 type Sampled = (Sampler, Vec<(Run, Usage)>, HostUsage);
@@ -40,26 +46,46 @@ pub(super) async fn run(
     mut inputs: Inputs,
     server: JoinHandle<io::Result<()>>,
 ) -> anyhow::Result<()> {
-    let keeper = watch_link(&owner.link)?;
+    let mut keeper = watch(&owner.link).context("watch the keeper")?;
+    let notices = watch(owner.notices.socket()).context("watch for READY=1")?;
     let mut second = tokio::time::interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut sampler = Some(Sampler::new());
     let (samples, mut sampled) = mpsc::channel::<Sampled>(1);
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while !owner.ended {
+    while !owner.ended && !owner.upgrade.is_done() {
         let now = Instant::now();
+        let rebuild = owner.rebuild.due();
         tokio::select! {
-            ready = keeper.readable() => {
+            ready = keeper.readable(), if rebuild.is_none() => {
                 ready.context("wait for the keeper")?;
-                owner.hear_keeper(&keeper)?;
+                if !owner.hear_keeper(&keeper)? {
+                    owner.keeper_gone();
+                    keeper = watch(&owner.link).context("watch the keeper")?;
+                }
+            }
+            () = tokio::time::sleep_until(rebuild.unwrap_or(now)), if rebuild.is_some() => {
+                owner.rebuild_keeper();
+                keeper = watch(&owner.link).context("watch the keeper")?;
             }
             Some(letter) = inputs.from_sessions.recv() => owner.read(letter),
             Some(event) = inputs.from_node.recv() => owner.hear_node(event),
             Some(notice) = inputs.from_pump.recv() => owner.hear_pump(notice),
+            Some(Probed { run, health }) = inputs.from_probes.recv() => {
+                owner.happen(Event::Probed { run, health });
+            }
+            ready = notices.readable() => {
+                ready.context("wait for READY=1")?;
+                owner.hear_notices(&notices)?;
+            }
             () = tokio::time::sleep_until(owner.timers.next_at(now)) => owner.ring(),
-            _ = look.tick(), if owner.trees.pending() => owner.look_at_trees(),
+            _ = look.tick(), if owner.trees.pending() || !owner.late.is_empty() => {
+                owner.look_at_trees();
+                owner.look_for_codes();
+            }
             _ = second.tick() => {
+                owner.breathe();
                 if let Some(sampler) = sampler.take() {
                     sample(sampler, owner.pids(), samples.clone());
                 }
@@ -72,14 +98,17 @@ pub(super) async fn run(
             }
         }
     }
+    if owner.upgrade.is_done() {
+        return upgrade::make_room(owner, server).await;
+    }
     farewell(owner, server).await
 }
 
-/// The link as something to wait for. The link itself reads: its messages carry descriptors.
-fn watch_link(link: &Link) -> anyhow::Result<UnixDatagram> {
-    let own = StdDatagram::from(link.as_fd().try_clone_to_owned().context("watch the keeper")?);
-    own.set_nonblocking(true).context("watch the keeper")?;
-    UnixDatagram::from_std(own).context("watch the keeper")
+/// A socket as something to wait for. Its owner reads: messages carry descriptors or credentials.
+fn watch(socket: &impl AsFd) -> io::Result<UnixDatagram> {
+    let own = StdDatagram::from(socket.as_fd().try_clone_to_owned()?);
+    own.set_nonblocking(true)?;
+    UnixDatagram::from_std(own)
 }
 
 /// Reading /proc for a thousand workers takes a while: not on the owner's thread.
@@ -105,8 +134,15 @@ async fn farewell(owner: Owner, server: JoinHandle<io::Result<()>>) -> anyhow::R
 }
 
 impl Owner {
-    /// All that the keeper has said by now.
-    fn hear_keeper(&mut self, keeper: &UnixDatagram) -> anyhow::Result<()> {
+    /// Says that we are not frozen, and gives up waiting for what does not come.
+    fn breathe(&mut self) {
+        // A keeper that is gone is noticed by the link's end.
+        drop(self.link.ping());
+        self.upgrade.give_up_late();
+    }
+
+    /// All that the keeper has said by now; `false` if that was its last.
+    fn hear_keeper(&mut self, keeper: &UnixDatagram) -> anyhow::Result<bool> {
         let heard = keeper.try_io(Interest::READABLE, || {
             while let Some(message) = self.link.receive()? {
                 self.hear(message);
@@ -115,8 +151,9 @@ impl Owner {
             Err::<(), _>(io::ErrorKind::WouldBlock.into())
         });
         match heard {
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
             Err(e) if e.kind() != io::ErrorKind::WouldBlock => Err(e).context("hear the keeper"),
-            _ => Ok(()),
+            _ => Ok(true),
         }
     }
 
@@ -128,10 +165,12 @@ impl Owner {
                 self.happen(Event::SpawnFailed { run, what });
             }
             FromKeeper::Exited { run, pid, status, .. } => {
-                self.exited(run, pid, Exit::from_wait_status(status));
+                self.process_ended(run, pid, Exit::from_wait_status(status));
             }
+            FromKeeper::Welcome { keeper_pid, .. } => self.welcomed(keeper_pid),
+            FromKeeper::Upgraded { refusal } => self.keeper_upgraded(refusal),
             // Only said at the start.
-            FromKeeper::Welcome { .. } | FromKeeper::Entry(_) | FromKeeper::End => {}
+            FromKeeper::Entry(_) | FromKeeper::End => {}
         }
     }
 
@@ -139,16 +178,16 @@ impl Owner {
         match event {
             NodeEvent::Online { run } => self.happen(Event::Online { run }),
             NodeEvent::Listening { run, address } => self.happen(Event::Listening { run, address }),
+            NodeEvent::Listens { run, addresses } => self.happen(Event::Listens { run, addresses }),
             NodeEvent::Ready { run } => self.happen(Event::SaidReady { run }),
             NodeEvent::Disconnected { run } => self.happen(Event::Disconnected { run }),
             NodeEvent::Reported { run, usage } => self.happen(Event::Reported { run, usage }),
             NodeEvent::Axm { run, axm } => self.happen(Event::AxmChanged { run, axm }),
-            NodeEvent::BindFailed { run, address, what } => {
-                tracing::warn!(run = %run, address, what, "failed to listen for a worker");
-            }
+            NodeEvent::Troubled { run, what } => self.happen(Event::Troubled { run, what }),
+            NodeEvent::NodeVersion { run, version } => self.happen(Event::NodeVersion { run, version }),
             NodeEvent::Note { run, text } => tracing::warn!(run = %run, "{text}"),
             NodeEvent::Voluntary { run } => tracing::debug!(run = %run, "leaves by its own will"),
-            NodeEvent::NodeVersion { .. } | NodeEvent::Message { .. } => {}
+            NodeEvent::Message { .. } => {}
         }
     }
 
@@ -164,13 +203,33 @@ impl Owner {
                     complain("forget a worker", self.link.forget(entry));
                 }
             }
-            PumpNotice::Recovered { entry, stream, failures } => {
-                tracing::info!(entry, ?stream, failures, "writes the log again");
+            PumpNotice::Rotated { source, path, kept, bytes } => self.rotated(&source, &path, &kept, bytes),
+            PumpNotice::Recovered { entry, stream, failures, overflowed } => {
+                tracing::info!(
+                    entry,
+                    ?stream,
+                    failures,
+                    dropped = overflowed.dropped,
+                    "writes the log again"
+                );
+                self.log_trouble(entry, stream, None, overflowed);
             }
-            PumpNotice::Trouble { entry, stream, what } => {
-                tracing::error!(entry, ?stream, what, "failed to write a log");
+            PumpNotice::Trouble { entry, stream, what, overflowed } => {
+                tracing::error!(entry, ?stream, what, dropped = overflowed.dropped, "failed to write a log");
+                self.log_trouble(entry, stream, Some(what), overflowed);
             }
+            PumpNotice::SpillWanted { entry, stream } => self.give_spill(entry, stream),
         }
+    }
+
+    /// A line in the log, and for those who watch.
+    fn rotated(&self, source: &Source, path: &Path, kept: &Path, bytes: u64) {
+        let (path, kept) = (path.display(), kept.display());
+        tracing::info!(app = %source.name, id = source.worker.0, %path, %kept, bytes, "rotated a log");
+        let what = What::Note { text: format!("log rotated at {bytes} bytes: {kept}") };
+        let name = source.name.to_string();
+        // Nobody may be watching.
+        drop(self.changes.send(Change { at: clock::now(), worker: source.worker, name, what }));
     }
 
     fn ring(&mut self) {

@@ -14,6 +14,8 @@ use tokio::sync::Semaphore;
 
 /// Sessions at a time; further clients wait in the backlog.
 const SESSIONS: usize = 512;
+/// With fewer places free, idle clients lose theirs: whoever comes next must not wait for them.
+const FREE: usize = SESSIONS / 2;
 
 /// Binds the control socket, 0600, in place of one that a dead daemon left. The keeper's lock is ours, so
 /// nobody serves the old one.
@@ -64,9 +66,9 @@ pub(super) async fn serve(listener: StdListener, desk: Desk) -> io::Result<()> {
         if !may_enter(&stream, us) {
             continue;
         }
-        let desk = desk.clone();
+        let (desk, places) = (desk.clone(), places.clone());
         tokio::spawn(async move {
-            session::serve(stream, desk).await;
+            session::serve(stream, desk, || places.available_permits() < FREE).await;
             drop(place);
         });
     }

@@ -4,23 +4,40 @@
 use super::mailbox::Desk;
 use super::{answer, follow, watch};
 use crate::proto::{ClientMessage, DaemonMessage, Decoder, Frame, Hello, Push, Reply, Request};
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use std::collections::HashMap;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
 /// Frames that may wait for a slow client before its tasks wait.
 const FRAMES: usize = 32;
 /// Requests that one connection may have under way.
 const REQUESTS: usize = 64;
+/// Who asks for nothing for so long gives up his place, where places are scarce.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// One frame, in one or two pieces.
+#[derive(Debug)]
+struct Outgoing {
+    head: Bytes,
+    body: Bytes,
+}
+
+impl From<Bytes> for Outgoing {
+    fn from(head: Bytes) -> Outgoing {
+        Outgoing { head, body: Bytes::new() }
+    }
+}
 
 /// Where a request's task writes its answer and pushes.
 #[derive(Debug, Clone)]
 pub(super) struct Outbox {
-    frames: mpsc::Sender<Bytes>,
+    frames: mpsc::Sender<Outgoing>,
     pub(super) id: u64,
 }
 
@@ -41,7 +58,16 @@ impl Outbox {
 
     /// A frame made elsewhere.
     pub(super) async fn frame(&self, frame: Bytes) -> Result<(), ClientGone> {
-        self.frames.send(frame).await.map_err(|_closed| ClientGone)
+        self.outgoing(Outgoing::from(frame)).await
+    }
+
+    /// A log frame: what comes before the lines, and the lines, which all subscribers share.
+    pub(super) async fn log(&self, head: Bytes, body: Bytes) -> Result<(), ClientGone> {
+        self.outgoing(Outgoing { head, body }).await
+    }
+
+    async fn outgoing(&self, outgoing: Outgoing) -> Result<(), ClientGone> {
+        self.frames.send(outgoing).await.map_err(|_closed| ClientGone)
     }
 
     async fn send(&self, message: &DaemonMessage) -> Result<(), ClientGone> {
@@ -55,13 +81,13 @@ impl Outbox {
     }
 }
 
-/// Serves a client until it leaves.
-pub(super) async fn serve(stream: UnixStream, desk: Desk) {
+/// Serves a client until it leaves; `crowded` tells whether places are scarce.
+pub(super) async fn serve(stream: UnixStream, desk: Desk, crowded: impl Fn() -> bool) {
     let (reader, writer) = stream.into_split();
     let (frames, queue) = mpsc::channel(FRAMES);
     let writing = tokio::spawn(write(writer, queue));
     let mut session = Session { desk, frames, tasks: HashMap::new() };
-    if let Err(reason) = session.read(reader).await {
+    if let Err(reason) = session.read(reader, crowded).await {
         tracing::debug!(reason, "closed a session");
     }
     // What was asked for and not cancelled is still answered, if the client only shut its writing half;
@@ -70,9 +96,10 @@ pub(super) async fn serve(stream: UnixStream, desk: Desk) {
     drop(writing);
 }
 
-async fn write(mut writer: OwnedWriteHalf, mut queue: mpsc::Receiver<Bytes>) {
-    while let Some(frame) = queue.recv().await {
-        if writer.write_all(&frame).await.is_err() {
+async fn write(mut writer: OwnedWriteHalf, mut queue: mpsc::Receiver<Outgoing>) {
+    while let Some(Outgoing { head, body }) = queue.recv().await {
+        // Both in one writev(2).
+        if writer.write_all_buf(&mut head.chain(body)).await.is_err() {
             return;
         }
     }
@@ -80,14 +107,18 @@ async fn write(mut writer: OwnedWriteHalf, mut queue: mpsc::Receiver<Bytes>) {
 
 struct Session {
     desk: Desk,
-    frames: mpsc::Sender<Bytes>,
+    frames: mpsc::Sender<Outgoing>,
     tasks: HashMap<u64, AbortHandle>,
 }
 
 impl Session {
-    async fn read(&mut self, mut reader: OwnedReadHalf) -> Result<(), &'static str> {
+    async fn read(
+        &mut self,
+        mut reader: OwnedReadHalf,
+        crowded: impl Fn() -> bool,
+    ) -> Result<(), &'static str> {
         let hello = Frame::json(&DaemonMessage::Hello(Hello::ours())).map_err(|_bug| "no hello")?;
-        self.frames.send(hello).await.map_err(|_closed| "gone")?;
+        self.frames.send(hello.into()).await.map_err(|_closed| "gone")?;
         let mut decoder = Decoder::default();
         loop {
             while let Some(frame) = decoder.next().map_err(|_bad| "bad frame")? {
@@ -96,12 +127,19 @@ impl Session {
                     Frame::Log(_) => return Err("a log batch from a client"),
                 }
             }
-            match reader.read_buf(decoder.buffer()).await {
-                Ok(0) => return Ok(()),
-                Ok(_) => {}
-                Err(_broken) => return Err("broken"),
+            match timeout(IDLE, reader.read_buf(decoder.buffer())).await {
+                Ok(Ok(0)) => return Ok(()),
+                Ok(Ok(_)) => {}
+                Ok(Err(_broken)) => return Err("broken"),
+                Err(_elapsed) if crowded() && !self.is_busy() => return Err("idle in a crowd"),
+                Err(_elapsed) => {}
             }
         }
+    }
+
+    fn is_busy(&mut self) -> bool {
+        self.tasks.retain(|_, task| !task.is_finished());
+        !self.tasks.is_empty()
     }
 
     fn take(&mut self, message: ClientMessage) -> Result<(), &'static str> {
@@ -113,8 +151,7 @@ impl Session {
                 }
             }
             ClientMessage::Request { id, request } => {
-                self.tasks.retain(|_, task| !task.is_finished());
-                if self.tasks.len() >= REQUESTS {
+                if self.is_busy() && self.tasks.len() >= REQUESTS {
                     return Err("too many requests at once");
                 }
                 let outbox = Outbox { frames: self.frames.clone(), id };

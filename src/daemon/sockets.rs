@@ -2,9 +2,12 @@
 //! Each is an entry of the keeper, so it outlives the daemon; it is closed when the app is stopped or deleted.
 
 use super::keep::complain;
+use super::states::States;
 use crate::keeper::{Link, Tag};
 use crate::model::App;
 use crate::model::app::{SocketAddress, SocketSpec};
+use crate::sys::holder::Place;
+use crate::sys::{holder, socket};
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::net::{TcpListener, UdpSocket};
@@ -15,11 +18,15 @@ use std::path::Path;
 /// Entries from here on are inherited sockets (below, Node's listeners).
 pub(super) const FIRST_ENTRY: u64 = 1 << 41;
 
+/// Connections that may wait for a worker.
+const BACKLOG: i32 = 4096;
+
 /// The sockets of all apps.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Sockets {
     held: Vec<Held>,
     next: u64,
+    states: States,
 }
 
 #[derive(Debug)]
@@ -36,6 +43,11 @@ struct Record {
 }
 
 impl Sockets {
+    /// None yet.
+    pub(super) fn new(states: States) -> Sockets {
+        Sockets { held: Vec::new(), next: 0, states }
+    }
+
     /// Takes back what the keeper held; a socket without a record was never used and is dropped.
     pub(super) fn adopt(&mut self, entry: u64, fd: Option<OwnedFd>, blob: &[u8], link: &Link) {
         self.next = self.next.max(entry + 1);
@@ -67,6 +79,7 @@ impl Sockets {
             let keep = held.record.app != app;
             if !keep {
                 complain("forget a socket", link.forget(held.entry));
+                self.states.forget(held.entry);
                 if let SocketAddress::Unix { path } = &held.record.spec.address {
                     // Gone already is as good.
                     drop(std::fs::remove_file(path));
@@ -77,15 +90,47 @@ impl Sockets {
     }
 
     fn bind(&mut self, app: &App, spec: &SocketSpec, link: &Link) -> Result<usize, String> {
-        let fd = bind(&spec.address).map_err(|e| format!("listen on {}: {e}", shown(&spec.address)))?;
+        let fd = bind(&spec.address).map_err(|e| self.explain(app, &spec.address, &e))?;
         let entry = self.next.max(FIRST_ENTRY);
         self.next = entry + 1;
         let record = Record { app: app.name.clone(), spec: spec.clone() };
         let blob = serde_json::to_vec(&record).map_err(|e| format!("describe a socket: {e}"))?;
         complain("keep a socket", link.keep(entry, Tag { kind: Tag::LISTENER, index: 0 }, fd.as_fd()));
         complain("keep a record", link.blob(entry, &blob));
+        self.states.listener(entry, link);
         self.held.push(Held { entry, record, fd });
         Ok(self.held.len() - 1)
+    }
+
+    /// Completes "failed to …"; names whoever has the port, where that can be found out.
+    fn explain(&self, app: &App, address: &SocketAddress, error: &io::Error) -> String {
+        let place = shown(address);
+        if error.kind() != io::ErrorKind::AddrInUse {
+            return format!("listen on `{place}`: {error}");
+        }
+        let ours = self.held.iter().find(|held| port(&held.record.spec.address) == port(address));
+        let by = match (address, ours) {
+            (SocketAddress::Unix { .. }, _) => None,
+            (_, Some(held)) if held.record.app == app.name => Some("this app itself".to_owned()),
+            (_, Some(held)) => Some(format!("app `{}`", held.record.app)),
+            (SocketAddress::Tcp { port, .. }, None) => {
+                holder::of(&Place::Tcp(*port)).map(|holder| holder.to_string())
+            }
+            (SocketAddress::Udp { port, .. }, None) => {
+                holder::of(&Place::Udp(*port)).map(|holder| holder.to_string())
+            }
+        };
+        let by = by.map(|holder| format!(", held by {holder}")).unwrap_or_default();
+        format!("listen on `{place}`: address already in use{by}")
+    }
+}
+
+/// Protocol and port; `None` for what has none.
+fn port(address: &SocketAddress) -> Option<(bool, u16)> {
+    match address {
+        SocketAddress::Tcp { port, .. } => Some((true, *port)),
+        SocketAddress::Udp { port, .. } => Some((false, *port)),
+        SocketAddress::Unix { .. } => None,
     }
 }
 
@@ -101,13 +146,20 @@ pub(super) fn shown(address: &SocketAddress) -> String {
 fn bind(address: &SocketAddress) -> io::Result<OwnedFd> {
     match address {
         SocketAddress::Tcp { host, port } => {
-            any_family(host, *port, |at| TcpListener::bind(at)).map(OwnedFd::from)
+            widened(any_family(host, *port, |at| TcpListener::bind(at)).map(OwnedFd::from)?)
         }
         SocketAddress::Udp { host, port } => {
             any_family(host, *port, |at| UdpSocket::bind(at)).map(OwnedFd::from)
         }
-        SocketAddress::Unix { path } => bind_unix(path).map(OwnedFd::from),
+        SocketAddress::Unix { path } => widened(bind_unix(path).map(OwnedFd::from)?),
     }
+}
+
+/// With a longer queue than the library's 128: connections wait in it while the app is replaced. The system has its
+/// own limit (`net.core.somaxconn`).
+fn widened(fd: OwnedFd) -> io::Result<OwnedFd> {
+    socket::listen(&fd, BACKLOG)?;
+    Ok(fd)
 }
 
 /// No host means all addresses of both families, or of IPv4 where there is no IPv6.

@@ -1,16 +1,17 @@
 //! From a record to a process: what is made for it (pipes, channel, sockets), what it is told (arguments,
 //! environment), and the one message that makes the keeper start it and hold what must not die.
 
+use super::orphans::CARRIED;
 use super::owner::Owner;
 use crate::keeper::{Creds, SpawnRequest, Tag};
 use crate::logs::{SinkSpec, Source};
 use crate::model::app::Mode;
 use crate::model::files::WorkerFiles;
-use crate::model::{App, Run, StreamKind};
+use crate::model::{App, Run, State, StreamKind};
 use crate::node::{self, ChannelSpec};
 use crate::supervisor::Record;
 use crate::sys::paths::Home;
-use rustix::pipe::{PipeFlags, pipe_with};
+use crate::sys::pipe::{fair_capacity, stdio};
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -36,8 +37,11 @@ impl Owner {
         let (run, app) = (record.run, &record.app);
         let made = self.make(app)?;
         let fresh = !self.entries.contains_key(&run.entry);
-        let held =
-            if fresh { Some(crate::logs::held().map_err(|e| format!("make log pipes: {e}"))?) } else { None };
+        let held = if fresh {
+            Some(crate::logs::held(self.pipe_capacity()).map_err(|e| format!("make log pipes: {e}"))?)
+        } else {
+            None
+        };
         let generation = u32::try_from(run.generation).unwrap_or(u32::MAX);
         let tag = |kind, index| Tag { kind, index };
         let mut keep = vec![
@@ -52,9 +56,14 @@ impl Owner {
             keep.push((tag(Tag::ERR_STAGING, 0), held.err_staging.as_fd()));
             keep.push((tag(Tag::LOG_RECORD, 0), held.record.as_fd()));
         }
-        let map: Vec<_> = made.map.iter().map(|(number, fd)| (*number, fd.as_fd())).collect();
+        let staged = if fresh { Vec::new() } else { self.link.held(run.entry, &STAGED) };
+        let mut map: Vec<_> = made.map.iter().map(|(number, fd)| (*number, fd.as_fd())).collect();
+        if carries(app) {
+            let all = keep.iter().copied().chain(staged.iter().map(|(tag, fd)| (*tag, fd.as_fd())));
+            map.extend(all.filter_map(|(tag, fd)| Some((number_of(tag)?, fd))));
+        }
         let argv = strings(argv(app, &self.home))?;
-        let envp = strings(environment(record, &made, &self.home))?;
+        let envp = strings(environment(record, &made, &self.home, self.notices.address()))?;
         let cwd = string(app.cwd.to_string_lossy().into_owned())?;
         let blob = serde_json::to_vec(record).map_err(|e| format!("write the record: {e}"))?;
         let creds =
@@ -73,10 +82,15 @@ impl Owner {
             keep: &keep,
             blob: &blob,
         };
+        self.states.worker(record, None, &self.link);
         self.link.spawn(&request).map_err(|e| format!("ask the keeper for a process: {e}"))?;
-        self.entries.insert(run.entry, record.clone());
+        let before = self.entries.insert(run.entry, record.clone());
+        let sink_now = sink(record, &self.home);
         if let Some(held) = held {
-            self.pump.attach(run.entry, source(record), sink(record, &self.home), held);
+            self.pump.attach(run.entry, source(record, None), sink_now, held);
+        } else if before.is_some_and(|before| sink(&before, &self.home) != sink_now) {
+            // Restarted with other log settings.
+            self.pump.set_sink(run.entry, sink_now);
         }
         self.pump.add_pipe(run.entry, StreamKind::Out, run.generation, made.out);
         self.pump.add_pipe(run.entry, StreamKind::Err, run.generation, made.err);
@@ -86,11 +100,17 @@ impl Owner {
         Ok(())
     }
 
+    /// A worker has two pipes and two staging pipes; this one is counted too.
+    fn pipe_capacity(&self) -> usize {
+        fair_capacity(4 * (self.entries.len() + 1))
+    }
+
     fn make(&mut self, app: &App) -> Result<Made, String> {
         let sockets = self.sockets.of(app, &self.link)?;
         let count = sockets.len();
         let null = std::fs::File::open("/dev/null").map_err(|e| format!("open `/dev/null`: {e}"))?;
-        let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(|e| format!("make a pipe: {e}"));
+        let capacity = self.pipe_capacity();
+        let pipe = || stdio(capacity).map_err(|e| format!("make a pipe: {e}"));
         let (out, out_child) = pipe()?;
         let (err, err_child) = pipe()?;
         let mut map = vec![(0, OwnedFd::from(null)), (1, out_child), (2, err_child)];
@@ -100,13 +120,28 @@ impl Owner {
             next += 1;
         }
         let mut channel = None;
-        if app.program.is_node() {
+        if app.program.has_channel() {
             let (ours, theirs) = node::channel().map_err(|e| format!("make a channel: {e}"))?;
             map.push((next, theirs));
             channel = Some((ours, next));
         }
         Ok(Made { map, out, err, channel, sockets: count })
     }
+}
+
+/// What every run of an entry uses.
+const STAGED: [Tag; 3] =
+    [Tag::new(Tag::OUT_STAGING, 0), Tag::new(Tag::ERR_STAGING, 0), Tag::new(Tag::LOG_RECORD, 0)];
+
+/// Whether a worker carries its own pipes, so that it can be adopted after keeper and daemon have died together:
+/// unless its environment says `PMON_CARRY=0`, or the numbers are beyond the limit of open files.
+fn carries(app: &App) -> bool {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    app.env.0.get("PMON_CARRY").is_none_or(|value| value != "0") && limit.is_none_or(|limit| limit > 1200)
+}
+
+fn number_of(tag: Tag) -> Option<i32> {
+    CARRIED.iter().find(|(kind, _)| *kind == tag.kind).map(|(_, number)| *number)
 }
 
 /// What the Node room must know of a channel.
@@ -119,6 +154,7 @@ pub(super) fn channel_spec(record: &Record, run: Run, fd: OwnedFd, adopted: bool
         scheduling: record.app.scheduling,
         fd,
         adopted,
+        ending: adopted && record.state == State::Stopping,
     }
 }
 
@@ -132,8 +168,13 @@ pub(super) fn pipe_tag(stream: StreamKind, generation: u64) -> Tag {
 }
 
 /// Whose lines they are.
-pub(super) fn source(record: &Record) -> Source {
-    Source { worker: record.worker, name: Arc::from(record.app.name.as_str()) }
+pub(super) fn source(record: &Record, pid: Option<u32>) -> Source {
+    Source {
+        worker: record.worker,
+        name: Arc::from(record.app.name.as_str()),
+        instance: record.instance,
+        pid,
+    }
 }
 
 /// Where they go.
@@ -149,6 +190,8 @@ pub(super) fn sink(record: &Record, home: &Home) -> SinkSpec {
         date_format: logs.date_format.clone(),
         json: logs.json,
         disabled: logs.disabled,
+        overflow: logs.overflow,
+        rotate: logs.rotate.clone(),
     }
 }
 
@@ -161,7 +204,7 @@ fn argv(app: &App, home: &Home) -> Vec<String> {
     argv
 }
 
-fn environment(record: &Record, made: &Made, home: &Home) -> Vec<String> {
+fn environment(record: &Record, made: &Made, home: &Home, notify: &str) -> Vec<String> {
     let app = &record.app;
     let mut env = app.env.0.clone();
     let mut set = |name: &str, value: String| {
@@ -182,6 +225,16 @@ fn environment(record: &Record, made: &Made, home: &Home) -> Vec<String> {
             set(&name, value);
         }
     }
+    if app.readiness.notify {
+        set("NOTIFY_SOCKET", notify.to_owned());
+    }
+    if !app.program.is_node() {
+        // Only the preload takes it out of the app's sight again.
+        env.remove("PMON_PRELOAD");
+    }
+    let mut set = |name: &str, value: String| {
+        env.insert(name.to_owned(), value);
+    };
     if made.sockets > 0 {
         set("LISTEN_FDS", made.sockets.to_string());
         set("LISTEN_FDNAMES", app.sockets.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join(":"));

@@ -4,7 +4,7 @@
 use super::APP;
 use super::place::Place;
 use crate::model::app::{Env, Mode, Program, SocketAddress, SocketSpec};
-use crate::model::policy::{Limits, Logs, Readiness, Restart, Scheduling, Stop};
+use crate::model::policy::{Limits, Logs, Readiness, Reload, Restart, Scheduling, Stop};
 use crate::model::{App, Bytes};
 use anyhow::Context;
 use std::io;
@@ -99,6 +99,7 @@ pub(super) fn demo(place: &Place, node: Option<&Node>, port: u16, instances: u32
         restart: Restart::default(),
         stop: Stop { kill_timeout: Duration::from_secs(3), ..Stop::default() },
         readiness: Readiness { listen_timeout: Duration::from_secs(10), ..Readiness::default() },
+        reload: Reload::default(),
         limits: Limits { max_memory: Some(Bytes(512 << 20)) },
         logs: Logs::default(),
         scheduling: Scheduling::RoundRobin,

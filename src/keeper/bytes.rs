@@ -49,6 +49,13 @@ impl Writer {
         self.count(bytes.len()).put(bytes)
     }
 
+    /// What `write` appends, with its length before it.
+    pub(super) fn part(&mut self, write: impl FnOnce(&mut Writer)) -> &mut Writer {
+        let mut part = Writer::default();
+        write(&mut part);
+        self.bytes(&part.0)
+    }
+
     pub(super) fn list(&mut self, items: &[Vec<u8>]) -> &mut Writer {
         self.count(items.len());
         items.iter().fold(self, |to, item| to.bytes(item))

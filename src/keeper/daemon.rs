@@ -5,15 +5,19 @@
 //!      ▲                                └──▶ Due(50 ms << n)    crashed, or ended before READY
 //!      └─ could not be started           └─▶ Over               shut down, or the first one failed
 //! ```
+//! One that has been given to us (`adopted`) is no child of ours: its pidfd says when it has ended. One that has said
+//! PING and then nothing more for ten seconds is frozen, and killed.
+//!
 //! A SIGKILL is harmless here and never counts as a crash: whoever kills daemons all day must not make pipes
 //! fill while we wait.
 
 use super::datagram;
+use super::image::DaemonImage;
 use crate::model::Exit;
-use crate::sys::child;
 use crate::sys::spawn::{SpawnError, Spawned};
+use crate::sys::{child, fd};
 use std::io::{self, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// How a daemon is made.
 pub trait Start {
@@ -54,7 +58,14 @@ struct Alive {
     process: Spawned,
     link: LinkState,
     ready: bool,
+    /// Not our child.
+    adopted: bool,
+    /// When it must have said something, once it has said PING.
+    silent_at_ms: Option<u64>,
 }
+
+/// So long may a daemon say nothing: four of its pings.
+const SILENCE_MS: u64 = 10_000;
 
 /// Our end of its link.
 #[derive(Debug)]
@@ -84,13 +95,81 @@ impl<S: Start> Daemon<S> {
         }
     }
 
-    /// When it must be started, or killed as it has no link, if there is such a time.
+    /// Takes over a daemon that has outlived its keeper.
+    pub(super) fn adopt(&mut self, process: Spawned, socket: OwnedFd) {
+        let link = LinkState::Open(socket);
+        self.state = State::Alive(Alive { process, link, ready: true, adopted: true, silent_at_ms: None });
+        self.starts = 1;
+    }
+
+    /// For the next program; `None` unless one lives and can be reached.
+    pub(super) fn image(&self) -> Option<DaemonImage> {
+        let alive = self.alive()?;
+        let number = |fd: &OwnedFd| fd.as_raw_fd();
+        Some(DaemonImage {
+            pid: alive.process.pid,
+            pidfd: number(&alive.process.pidfd),
+            socket: self.socket()?.as_raw_fd(),
+            program: number(&self.program),
+            upgrade: self.upgrade.as_ref().map(number),
+            pipe: self.ready.as_ref().map(number),
+            ready: alive.ready,
+            ever_ready: self.ever_ready,
+            adopted: alive.adopted,
+            pings: alive.silent_at_ms.is_some(),
+            starts: self.starts,
+        })
+    }
+
+    /// Takes over from the program before.
+    pub(super) fn from_image(starter: S, image: &DaemonImage, now_ms: u64) -> io::Result<Daemon<S>> {
+        let pipe = image.pipe.and_then(|number| fd::inherit(number).ok());
+        let mut daemon = Daemon::new(starter, fd::inherit(image.program)?, pipe);
+        daemon.upgrade = image.upgrade.and_then(|number| fd::inherit(number).ok());
+        daemon.state = State::Alive(Alive {
+            process: Spawned { pid: image.pid, pidfd: fd::inherit(image.pidfd)? },
+            link: LinkState::Open(fd::inherit(image.socket)?),
+            ready: image.ready,
+            adopted: image.adopted,
+            silent_at_ms: image.pings.then_some(now_ms + SILENCE_MS),
+        });
+        daemon.ever_ready = image.ever_ready;
+        daemon.starts = image.starts;
+        Ok(daemon)
+    }
+
+    /// When it must be started, or killed as it has no link or is frozen, if there is such a time.
     pub(super) fn due_ms(&self) -> Option<u64> {
         match &self.state {
             State::Due { at_ms }
             | State::Alive(Alive { link: LinkState::Closed { kill_at_ms: at_ms }, .. }) => Some(*at_ms),
-            State::Alive(Alive { link: LinkState::Open(_), .. }) | State::Over => None,
+            State::Alive(Alive { link: LinkState::Open(_), silent_at_ms, .. }) => *silent_at_ms,
+            State::Over => None,
         }
+    }
+
+    /// It has said something; `ping`: and says that it will go on doing so.
+    pub(super) fn heard(&mut self, ping: bool, now_ms: u64) {
+        if let State::Alive(alive) = &mut self.state
+            && (ping || alive.silent_at_ms.is_some())
+        {
+            alive.silent_at_ms = Some(now_ms + SILENCE_MS);
+        }
+    }
+
+    /// Its pidfd, if its end is to be seen by that.
+    pub(super) fn adopted(&self) -> Option<BorrowedFd<'_>> {
+        self.alive().filter(|alive| alive.adopted).map(|alive| alive.process.pidfd.as_fd())
+    }
+
+    /// True if some daemon has served, and so knows all that the keeper should.
+    pub(super) fn ever_ready(&self) -> bool {
+        self.ever_ready
+    }
+
+    /// How many were before the one that lives.
+    pub(super) fn restarts(&self) -> u64 {
+        self.starts.saturating_sub(1)
     }
 
     /// Our end of the link to the one that lives.
@@ -117,9 +196,13 @@ impl<S: Start> Daemon<S> {
     /// first cannot be started and nothing is lost by giving up.
     pub(super) fn act(&mut self, now_ms: u64, holds_any: bool) -> io::Result<Option<u64>> {
         if let State::Alive(alive) = &mut self.state {
-            // It is our child and not reaped: the signal cannot reach anybody else, at worst a zombie.
+            // A pidfd: the signal cannot reach anybody else, at worst a zombie.
             let _ending = child::send(&alive.process.pidfd, libc::SIGKILL);
-            alive.link = LinkState::Closed { kill_at_ms: u64::MAX };
+            match &mut alive.link {
+                LinkState::Closed { kill_at_ms } => *kill_at_ms = u64::MAX,
+                // What it has said is still to be read.
+                LinkState::Open(_) => alive.silent_at_ms = None,
+            }
             return Ok(None);
         }
         match self.attempt() {
@@ -137,7 +220,7 @@ impl<S: Start> Daemon<S> {
         let program = self.upgrade.as_ref().unwrap_or(&self.program).as_fd();
         let ready = self.ready.as_ref().map(AsFd::as_fd);
         let process = self.starter.start(program, theirs.as_fd(), ready).map_err(io::Error::other)?;
-        Ok(Alive { process, link: LinkState::Open(ours), ready: false })
+        Ok(Alive { process, link: LinkState::Open(ours), ready: false, adopted: false, silent_at_ms: None })
     }
 
     /// It serves: what it runs is good, and whoever waited knows.

@@ -67,7 +67,12 @@ pub(super) enum Received {
 
 /// Takes one datagram, if there is one. `buffer` has `BUFFER` bytes.
 pub(super) fn receive(socket: impl AsFd, buffer: &mut [u8]) -> Received {
-    let got = match fd::receive(socket, buffer) {
+    // ECONNRESET says once that the other end died with something of ours unread. What it had said is still here.
+    let got = match fd::receive(&socket, buffer) {
+        Err(Errno::CONNRESET) => fd::receive(&socket, buffer),
+        other => other,
+    };
+    let got = match got {
         Ok(got) => got,
         Err(Errno::AGAIN) => return Received::Nothing,
         Err(_dead) => return Received::Gone,
@@ -106,4 +111,26 @@ fn read_all(memory: OwnedFd, len: usize) -> Option<Vec<u8>> {
     let mut body = vec![0; len];
     memory.read_exact_at(&mut body, 0).ok()?;
     Some(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::message::ToKeeper;
+    use super::*;
+    use crate::model::Run;
+
+    #[test]
+    fn what_the_dead_said_is_heard_also_if_it_had_not_read_everything() {
+        let (ours, theirs) = pair().unwrap();
+        send(&ours, &ToKeeper::Ready.encode(), &[]).unwrap();
+        let last_words = ToKeeper::Ack(Run::first(7)).encode();
+        send(&theirs, &last_words, &[]).unwrap();
+        drop(theirs);
+        let mut buffer = vec![0; BUFFER];
+        match receive(&ours, &mut buffer) {
+            Received::Message(message, _) => assert_eq!(message, last_words),
+            other => panic!("instead of its last words came {other:?}"),
+        }
+        assert!(matches!(receive(&ours, &mut buffer), Received::Gone));
+    }
 }

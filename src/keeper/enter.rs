@@ -4,6 +4,7 @@
 use super::daemon::{Start, tell};
 use super::message::Tag;
 use super::run::Keeper;
+use super::{heir, upgrade};
 use crate::sys::fd;
 use crate::sys::lock::Lock;
 use crate::sys::paths::Home;
@@ -17,17 +18,84 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 
 /// Our own descriptors are above this, out of the way of the numbers that children get theirs at.
-const OWN_FDS: RawFd = 64;
+pub(super) const OWN_FDS: RawFd = 64;
 
 /// A keeper that has just ended its work frees the lock within this time (milliseconds).
 const HANDOVER: u64 = 3000;
 
-/// The body of `pmon keeper`: takes the home's lock and keeps the fleet until the daemon says that it is over.
+/// How a keeper begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beginning {
+    /// With nothing, for a client that waits at this pipe, if any.
+    Fresh(Option<RawFd>),
+    /// With a daemon of this pid whose keeper is dead: see `heir`.
+    Adopt(u32),
+    /// Where the program before it stopped; its image is under this number.
+    Resume(RawFd),
+    /// Not at all: it only says whether it could resume.
+    Check,
+}
+
+/// The body of `pmon keeper`.
+pub fn enter(home: &Home, beginning: Beginning) -> io::Result<()> {
+    match beginning {
+        Beginning::Fresh(ready_fd) => fresh(home, ready_fd),
+        Beginning::Adopt(daemon) => adopt(home, daemon),
+        Beginning::Resume(image) => resume(home, image),
+        Beginning::Check => upgrade::check(),
+    }
+}
+
+/// Begins with a daemon that has outlived its keeper. The lock came with it: nobody could take it in between.
+fn adopt(home: &Home, daemon: u32) -> io::Result<()> {
+    let socket = fd::inherit(heir::SOCKET)?;
+    let pidfd = fd::inherit(heir::DAEMON)?;
+    let lock = fd::inherit(heir::LOCK).map(Lock::inherited);
+    fd::close_on_exec_from(3);
+    let own = |fd| fd::raise(fd, OWN_FDS);
+    let (socket, pidfd) = (own(socket)?, own(pidfd)?);
+    let lock = match lock {
+        Ok(lock) => lock,
+        Err(_none_came) => self::lock(home)?,
+    };
+    // For people only, and on a full disk there must be a keeper too.
+    let _unsigned = lock.sign();
+    let baseline = Baseline { files: known_files(), ..settle()? };
+    let program = rustix::fs::open("/proc/self/exe", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    let mut keeper = Keeper::new(Pmon::new(home, baseline), own(program)?, None, baseline)?;
+    keeper.hold(Tag::new(Tag::LOCK, 0), own(lock.as_fd().try_clone_to_owned()?)?);
+    keeper.adopt(Spawned { pid: daemon, pidfd }, socket);
+    let ended = keeper.run();
+    drop(lock);
+    ended
+}
+
+/// Goes on with what the program before this one held; the lock is among that.
+fn resume(home: &Home, image: RawFd) -> io::Result<()> {
+    let image = upgrade::read(fd::inherit(image)?)?;
+    signal::block_all()?;
+    rustix::thread::set_name(c"pm-keeper")?;
+    let baseline = image.baseline();
+    Keeper::resume(Pmon::new(home, baseline), image)?.run()
+}
+
+/// The limit of open files that workers shall have, from a keeper before us: ours is raised already.
+fn known_files() -> Option<Rlimit> {
+    let text = std::env::var(FILES).ok()?;
+    let (current, maximum) = text.split_once(':')?;
+    let limit = |text: &str| text.parse().ok();
+    Some(Rlimit { current: limit(current), maximum: limit(maximum) })
+}
+
+/// Variable by which a keeper tells those after it the limit of open files of workers: `soft:hard`, `-` for none.
+const FILES: &str = "PMON_WORKER_FILES";
+
+/// Begins with nothing: takes the home's lock and keeps the fleet until the daemon says that it is over.
 ///
 /// Every signal is blocked, SIGTERM too: the keeper ends when its work does, by `pmon kill`, or by SIGKILL.
 /// What goes wrong before a daemon serves is also written to the pipe `ready_fd`, as what completes "failed to start the
 /// daemon: …".
-pub fn enter(home: &Home, ready_fd: Option<RawFd>) -> io::Result<()> {
+fn fresh(home: &Home, ready_fd: Option<RawFd>) -> io::Result<()> {
     fd::close_on_exec_from(3);
     let ready = ready_fd.map(|number| fd::raise(fd::inherit(number)?, OWN_FDS)).transpose()?;
     // A copy: the keeper gives its own to the daemon and closes it.
@@ -100,8 +168,12 @@ struct Pmon {
 impl Pmon {
     /// The daemon gets our environment and the home, and keeps our high limit of open files.
     fn new(home: &Home, baseline: Baseline) -> Pmon {
-        let inherited = std::env::vars_os().filter(|(name, _)| name != "PMON_HOME");
-        let all = inherited.chain([("PMON_HOME".into(), home.root().into())]);
+        let set = ["PMON_HOME", FILES, "PMON_ID", "PMON_GEN"];
+        let inherited = std::env::vars_os().filter(|(name, _)| set.iter().all(|other| name != *other));
+        let limit = |limit: Option<u64>| limit.map_or_else(|| "-".to_owned(), |limit| limit.to_string());
+        let files = baseline.files.map(|files| format!("{}:{}", limit(files.current), limit(files.maximum)));
+        let files = files.map(|files| (FILES.into(), files.into()));
+        let all = inherited.chain([("PMON_HOME".into(), home.root().into())]).chain(files);
         let join = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok()
         };

@@ -2,10 +2,14 @@
 //! keeper always drains; receiving never waits.
 
 use super::datagram::{self, BUFFER, Received};
-use super::message::{Message, ProcessState, Spawn, Spent, Tag, ToDaemon, ToKeeper};
+use super::heir;
+use super::message::{Adopt, Message, Spawn, Tag, ToKeeper};
+use super::mirror::Mirror;
+use super::news::told;
+pub use super::news::{Entry, EntryState, FromKeeper};
 use crate::model::Run;
-use crate::sys::fd;
-use crate::sys::spawn::{Creds, Stage};
+use crate::sys::spawn::Creds;
+use crate::sys::{child, fd, kin};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::SocketType;
@@ -13,7 +17,7 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The link. Clones are the same link; any thread may send.
 #[derive(Debug, Clone)]
@@ -23,6 +27,10 @@ pub struct Link(Arc<Shared>);
 struct Shared {
     socket: OwnedFd,
     buffer: Mutex<Vec<u8>>,
+    /// Locked for as long as an order is sent, so that nothing falls between a dead keeper and its heir.
+    mirror: Mutex<Mirror>,
+    /// Keepers that we have started ourselves: children of ours, to be reaped by us.
+    heirs: Mutex<Vec<u32>>,
 }
 
 /// A process to start. At most 250 descriptors, counting one that is mapped and kept once.
@@ -52,97 +60,6 @@ pub struct SpawnRequest<'a> {
     pub blob: &'a [u8],
 }
 
-/// What the keeper tells. A new daemon hears `Welcome`, an `Entry` for each, `End`, then news as it happens.
-#[derive(Debug)]
-pub enum FromKeeper {
-    /// The first message.
-    Welcome {
-        /// Its pid.
-        keeper_pid: u32,
-        /// How many `Entry` follow.
-        entries: u64,
-        /// Daemons it has started before this one.
-        restarts: u64,
-    },
-    /// One entry as it is.
-    Entry(Entry),
-    /// That was all.
-    End,
-    /// The process of a `SpawnRequest` runs, or did: its end may follow at once.
-    Spawned {
-        /// Which.
-        run: Run,
-        /// As given.
-        token: u64,
-        /// Its pid.
-        pid: u32,
-        /// The process itself.
-        pidfd: OwnedFd,
-    },
-    /// There is no process. The entry has the new generation, record and descriptors all the same, unless the
-    /// error is EBUSY (the last process still lives), EINVAL or EMFILE at `Stage::Clone`.
-    SpawnFailed {
-        /// Which.
-        run: Run,
-        /// As given.
-        token: u64,
-        /// errno(3).
-        errno: i32,
-        /// When.
-        stage: Stage,
-    },
-    /// A process has ended. Every new daemon hears it again, as state of the entry, until `ack` or a new spawn.
-    Exited {
-        /// Which.
-        run: Run,
-        /// Its last pid.
-        pid: u32,
-        /// Raw status of wait4(2), see `Exit::from_wait_status`.
-        status: i32,
-        /// When, on the boot clock.
-        exit_boot_ms: u64,
-        /// What it used.
-        usage: Spent,
-    },
-}
-
-/// One entry that is handed over.
-#[derive(Debug)]
-pub struct Entry {
-    /// Its number; 0 is the daemon's own.
-    pub id: u64,
-    /// Of the last process; 0 if there never was one.
-    pub generation: u64,
-    /// Of that process; 0 if there is none.
-    pub pid: u32,
-    /// What became of it.
-    pub state: EntryState,
-    /// When it was started, on the boot clock; 0 if there is none.
-    pub spawned_boot_ms: u64,
-    /// The process itself, while it runs.
-    pub pidfd: Option<OwnedFd>,
-    /// What is kept.
-    pub fds: Vec<(Tag, OwnedFd)>,
-    /// The record.
-    pub blob: Vec<u8>,
-}
-
-/// What became of an entry's process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EntryState {
-    /// There is none, or its end is acknowledged.
-    None,
-    /// It runs.
-    Running,
-    /// It ended, and that is not acknowledged.
-    Exited {
-        /// Raw status of wait4(2).
-        status: i32,
-        /// When, on the boot clock.
-        exit_boot_ms: u64,
-    },
-}
-
 impl Link {
     /// The link that the keeper gave this process as descriptor 3. Once, early. Fails if there is none: somebody else has
     /// started this daemon.
@@ -156,7 +73,8 @@ impl Link {
 
     /// A link over this socket.
     pub fn new(socket: OwnedFd) -> Link {
-        Link(Arc::new(Shared { socket, buffer: Mutex::new(vec![0; BUFFER]) }))
+        let (buffer, mirror) = (Mutex::new(vec![0; BUFFER]), Mutex::default());
+        Link(Arc::new(Shared { socket, buffer, mirror, heirs: Mutex::default() }))
     }
 
     /// Starts a process; answered by `Spawned` or `SpawnFailed`. Also acknowledges the end of the run before it.
@@ -205,8 +123,12 @@ impl Link {
         self.send(&ToKeeper::Forget { entry }, &[])
     }
 
-    /// Signals the process of a run, or its process group; does nothing if that run does not live.
+    /// Signals the process of a run, or its process group; does nothing if that run does not live. A process we have a
+    /// pidfd of is signalled at once: it would be lost with a keeper that dies now.
     pub fn kill(&self, run: Run, signal: i32, group: bool) -> io::Result<()> {
+        if !group && let Some((_, pidfd)) = self.mirror().process(run) {
+            return child::send(pidfd, signal).map(drop);
+        }
         self.send(&ToKeeper::Kill { run, signal, group }, &[])
     }
 
@@ -222,6 +144,85 @@ impl Link {
         self.send(&ToKeeper::UpgradeDaemon { path }, &[])
     }
 
+    /// The keeper becomes this program; answered by `Upgraded`.
+    pub fn upgrade_keeper(&self, program: &Path) -> io::Result<()> {
+        let path = program.as_os_str().as_encoded_bytes().to_vec();
+        self.send(&ToKeeper::UpgradeKeeper { path }, &[])
+    }
+
+    /// This daemon is not frozen. Whoever has said it once is killed after ten seconds without a word.
+    pub fn ping(&self) -> io::Result<()> {
+        self.reap_heirs();
+        self.send(&ToKeeper::Ping, &[])
+    }
+
+    /// Has the keeper hold an entry that it does not know, found by other means. `exited`: how its process has ended.
+    pub fn adopt(&self, entry: &Entry) -> io::Result<()> {
+        let mut fds: Vec<_> = entry.fds.iter().map(|(_, fd)| fd.as_fd()).collect();
+        fds.extend(entry.pidfd.as_ref().map(AsFd::as_fd));
+        let adopt = Adopt {
+            run: Run { entry: entry.id, generation: entry.generation },
+            pid: if entry.pidfd.is_some() { entry.pid } else { 0 },
+            exited: match entry.state {
+                EntryState::None | EntryState::Running => None,
+                EntryState::Exited { status, .. } => Some(status),
+            },
+            spawned_ms: entry.spawned_boot_ms,
+            keep: entry.fds.iter().map(|(tag, _)| *tag).zip(0..).collect(),
+            blob: entry.blob.clone(),
+        };
+        self.send(&ToKeeper::Adopt(adopt), &fds)
+    }
+
+    /// Copies of what the keeper holds for an entry under these tags; those it has not are left out.
+    pub fn held(&self, entry: u64, tags: &[Tag]) -> Vec<(Tag, OwnedFd)> {
+        let mirror = self.mirror();
+        let copy = |tag: &Tag| Some((*tag, mirror.fd(entry, *tag)?.try_clone_to_owned().ok()?));
+        tags.iter().filter_map(copy).collect()
+    }
+
+    /// What the keeper holds for an entry, and what it is by inode.
+    pub fn inodes(&self, entry: u64) -> Vec<(Tag, u64)> {
+        let mirror = self.mirror();
+        let inode = |(tag, fd): (Tag, BorrowedFd<'_>)| Some((tag, kin::identity(fd).ok()?.1));
+        mirror.fds(entry).filter_map(inode).collect()
+    }
+
+    /// The record of an entry; empty if it has none.
+    pub fn record(&self, entry: u64) -> Vec<u8> {
+        self.mirror().record(entry)
+    }
+
+    /// Pid and pidfd of a run that is not acknowledged as ended.
+    pub fn process(&self, run: Run) -> Option<(u32, OwnedFd)> {
+        let mirror = self.mirror();
+        let (pid, pidfd) = mirror.process(run)?;
+        Some((pid, pidfd.try_clone_to_owned().ok()?))
+    }
+
+    /// The keeper is dead (`receive` said so): starts another one and tells it everything. `home_mark` is a variable
+    /// (`PMON_HOME=…`) that every worker has in its environment. Returns the processes that were started
+    /// while nobody could say so any more; what was to be started and was not, is started now.
+    pub fn rebuild(&self, home_mark: &str) -> io::Result<Vec<(Run, u32)>> {
+        let mut mirror = self.mirror();
+        let (keeper, socket) = heir::start(&mirror)?;
+        self.heirs().push(keeper.pid);
+        fd::replace(self.0.socket.as_fd(), &socket)?;
+        let mut spawned = Vec::new();
+        for (run, process) in heir::find(home_mark, &mirror.asked()) {
+            spawned.push((run, process.pid));
+            mirror.is_spawned(run, process);
+        }
+        for ((order, fds), asked) in mirror.tell() {
+            self.put(&order.encode(), &fds)?;
+            if let Some(asked) = asked {
+                self.put(&asked.message, &asked.fds.iter().map(AsFd::as_fd).collect::<Vec<_>>())?;
+            }
+        }
+        self.put(&ToKeeper::Ready.encode(), &[])?;
+        Ok(spawned)
+    }
+
     /// The keeper ends when this daemon and every process have; it starts no other daemon.
     pub fn shutdown(&self) -> io::Result<()> {
         self.send(&ToKeeper::Shutdown, &[])
@@ -235,6 +236,7 @@ impl Link {
             match datagram::receive(&self.0.socket, &mut buffer) {
                 Received::Message(message, fds) => {
                     if let Some(told) = told(&message, fds)? {
+                        self.mirror().news(&told);
                         return Ok(Some(told));
                     }
                 }
@@ -246,10 +248,51 @@ impl Link {
         }
     }
 
+    fn heirs(&self) -> MutexGuard<'_, Vec<u32>> {
+        self.0.heirs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reap_heirs(&self) {
+        self.heirs().retain(|pid| child::reap_one(*pid).is_none());
+    }
+
+    fn mirror(&self) -> MutexGuard<'_, Mirror> {
+        self.0.mirror.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the mirror knows is told to the next keeper: to have it sent to a dead one is no error.
     fn send(&self, order: &ToKeeper, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
         let message = order.encode();
+        let mut mirror = self.mirror();
+        mirror.order(order, &message, fds);
+        let kept = match order {
+            ToKeeper::Spawn(_)
+            | ToKeeper::Keep { .. }
+            | ToKeeper::Drop { .. }
+            | ToKeeper::Blob { .. }
+            | ToKeeper::Ack(_)
+            | ToKeeper::Forget { .. }
+            | ToKeeper::Adopt(_) => true,
+            ToKeeper::Kill { .. }
+            | ToKeeper::Ready
+            | ToKeeper::Ping
+            | ToKeeper::UpgradeDaemon { .. }
+            | ToKeeper::UpgradeKeeper { .. }
+            | ToKeeper::Shutdown => false,
+        };
+        match self.put(&message, fds) {
+            Err(error) if kept && is_gone(&error) => Ok(()),
+            Err(error) => {
+                mirror.unsent(order);
+                Err(error)
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    fn put(&self, message: &Message, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
         loop {
-            match datagram::send(&self.0.socket, &message, fds) {
+            match datagram::send(&self.0.socket, message, fds) {
                 Ok(()) => return Ok(()),
                 Err(Errno::AGAIN) => self.pause(PollFlags::OUT, None)?,
                 // Too many descriptors in flight: the keeper takes them out, but no event says so.
@@ -280,6 +323,10 @@ impl AsRawFd for Link {
     }
 }
 
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
+}
+
 /// The descriptors of a request, the kept ones first, each mapped one that is not among them after these; and for each
 /// mapped one its place.
 fn places<'a>(request: &SpawnRequest<'a>) -> (Vec<BorrowedFd<'a>>, Vec<(u32, u32)>) {
@@ -295,48 +342,4 @@ fn places<'a>(request: &SpawnRequest<'a>) -> (Vec<BorrowedFd<'a>>, Vec<(u32, u32
         map.push((u32::try_from(*number).unwrap_or(u32::MAX), u32::try_from(place).unwrap_or(u32::MAX)));
     }
     (fds, map)
-}
-
-fn told(message: &Message, fds: Vec<OwnedFd>) -> io::Result<Option<FromKeeper>> {
-    let invalid = || io::Error::from(io::ErrorKind::InvalidData);
-    let decoded = ToDaemon::decode(message).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
-    let Some(decoded) = decoded else { return Ok(None) };
-    let mut fds = fds.into_iter();
-    Ok(Some(match decoded {
-        ToDaemon::Welcome { keeper_pid, entries, restarts } => {
-            FromKeeper::Welcome { keeper_pid, entries, restarts }
-        }
-        ToDaemon::Entry { run, pid, state, spawned_ms, has_pidfd, tags, blob } => {
-            let pidfd = if has_pidfd { Some(fds.next().ok_or_else(invalid)?) } else { None };
-            if fds.len() != tags.len() {
-                return Err(invalid());
-            }
-            FromKeeper::Entry(Entry {
-                id: run.entry,
-                generation: run.generation,
-                pid,
-                state: match state {
-                    ProcessState::None => EntryState::None,
-                    ProcessState::Running => EntryState::Running,
-                    ProcessState::Exited { status, exit_ms } => {
-                        EntryState::Exited { status, exit_boot_ms: exit_ms }
-                    }
-                },
-                spawned_boot_ms: spawned_ms,
-                pidfd,
-                fds: tags.into_iter().zip(fds).collect(),
-                blob,
-            })
-        }
-        ToDaemon::End => FromKeeper::End,
-        ToDaemon::Spawned { run, token, pid, spawned_ms: _ } => {
-            FromKeeper::Spawned { run, token, pid, pidfd: fds.next().ok_or_else(invalid)? }
-        }
-        ToDaemon::SpawnFailed { run, token, errno, stage } => {
-            FromKeeper::SpawnFailed { run, token, errno, stage }
-        }
-        ToDaemon::Exited { run, pid, status, exit_ms, usage } => {
-            FromKeeper::Exited { run, pid, status, exit_boot_ms: exit_ms, usage }
-        }
-    }))
 }

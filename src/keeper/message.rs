@@ -16,15 +16,17 @@
 //! | 9 upgrade daemon, 10 upgrade keeper | | path | (the file) |
 //! | 11 shutdown | | | |
 //! | 12 adopt | pid | exited, status, spawned, keep (tag, place), blob | kept, pidfd |
+//! | 13 ping | | | |
 //!
 //! | to the daemon | request | body | descriptors |
 //! |---|---|---|---|
-//! | 64 welcome (id: entries, generation: restarts) | keeper's pid | | |
+//! | 64 welcome (id: entries, generation: restarts) | keeper's pid | marks (1 search: this keeper may not know all that lives) | |
 //! | 65 entry | pid | state (0 none, 1 running, 2 exited), status, spawned, exited, has_pidfd, tags, blob | pidfd, then as tags |
 //! | 66 end | | | |
 //! | 67 spawned | token | pid, 0, spawned | pidfd |
 //! | 68 spawn failed | token | 0, errno \| stage << 16 | |
-//! | 69 exited | pid | status, exited, user µs, system µs, peak KiB | |
+//! | 69 exited | pid | status (negative: unknown), exited, user µs, system µs, peak KiB | |
+//! | 70 upgraded | keeper's pid | why not; empty if it is done | |
 
 use super::bytes::{Malformed, Reader, Writer};
 use crate::model::Run;
@@ -58,12 +60,18 @@ impl Tag {
     pub const CHANNEL: u8 = 5;
     /// The page with the pump's intent.
     pub const LOG_RECORD: u8 = 6;
+    /// Memory that a stream's log bytes are spilled to; index 0 stdout's, 1 stderr's.
+    pub const LOG_SPILL: u8 = 7;
+    /// The same as it is read.
+    pub const LOG_SPILL_READER: u8 = 8;
     /// A listening socket.
     pub const LISTENER: u8 = 101;
     /// The socket that clients connect to (entry 0).
     pub const CONTROL: u8 = 102;
     /// The keeper's lock (entry 0).
     pub const LOCK: u8 = 103;
+    /// The socket on which workers say `READY=1` (entry 0).
+    pub const NOTIFY: u8 = 104;
 
     /// A tag; only the low 24 bits of `index` count.
     pub const fn new(kind: u8, index: u32) -> Tag {
@@ -162,14 +170,21 @@ pub enum ToKeeper {
     },
     Shutdown,
     /// What a daemon tells a keeper that replaces a dead one. `exited`: the status, if it is known to have ended.
-    Adopt {
-        run: Run,
-        pid: u32,
-        exited: Option<i32>,
-        spawned_ms: u64,
-        keep: Vec<(Tag, u32)>,
-        blob: Vec<u8>,
-    },
+    Adopt(Adopt),
+    /// Only that this daemon is not frozen. Who has said it once must go on.
+    Ping,
+}
+
+/// An entry for a keeper that does not know it. `pid` 0: it has no process. The last descriptor is its pidfd if it lives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "see ToKeeper::Adopt")]
+pub struct Adopt {
+    pub run: Run,
+    pub pid: u32,
+    pub exited: Option<i32>,
+    pub spawned_ms: u64,
+    pub keep: Vec<(Tag, u32)>,
+    pub blob: Vec<u8>,
 }
 
 /// What there is of an entry's process.
@@ -189,6 +204,7 @@ pub enum ToDaemon {
         keeper_pid: u32,
         entries: u64,
         restarts: u64,
+        search: bool,
     },
     Entry {
         run: Run,
@@ -218,6 +234,10 @@ pub enum ToDaemon {
         status: i32,
         exit_ms: u64,
         usage: Spent,
+    },
+    Upgraded {
+        keeper_pid: u32,
+        refusal: Vec<u8>,
     },
 }
 
@@ -295,12 +315,13 @@ impl ToKeeper {
                 to.bytes(path);
             }),
             ToKeeper::Shutdown => Message::new(11, NOBODY, 0),
-            ToKeeper::Adopt { run, pid, exited, spawned_ms, keep, blob } => {
+            ToKeeper::Adopt(Adopt { run, pid, exited, spawned_ms, keep, blob }) => {
                 Message::new(12, *run, u64::from(*pid)).with(|to| {
                     to.u32(u32::from(exited.is_some())).i32(exited.unwrap_or(0)).u64(*spawned_ms);
                     to.pairs(keep.iter().map(|(tag, place)| (tag.to_wire(), *place))).bytes(blob);
                 })
             }
+            ToKeeper::Ping => Message::new(13, NOBODY, 0),
         }
     }
 
@@ -328,8 +349,10 @@ impl ToKeeper {
                 let pid = u32::try_from(request).map_err(|_big| Malformed)?;
                 let (exited, status, spawned_ms) = (body.u32()?, body.i32()?, body.u64()?);
                 let (keep, blob) = (tagged(&mut body)?, body.bytes()?);
-                ToKeeper::Adopt { run, pid, exited: (exited == 1).then_some(status), spawned_ms, keep, blob }
+                let exited = (exited == 1).then_some(status);
+                ToKeeper::Adopt(Adopt { run, pid, exited, spawned_ms, keep, blob })
             }
+            13 => ToKeeper::Ping,
             _ => return Ok(None),
         }))
     }
@@ -377,8 +400,11 @@ impl ToDaemon {
     /// As bytes.
     pub fn encode(&self) -> Message {
         match self {
-            ToDaemon::Welcome { keeper_pid, entries, restarts } => {
-                Message::new(64, Run { entry: *entries, generation: *restarts }, u64::from(*keeper_pid))
+            ToDaemon::Welcome { keeper_pid, entries, restarts, search } => {
+                let numbers = Run { entry: *entries, generation: *restarts };
+                Message::new(64, numbers, u64::from(*keeper_pid)).with(|to| {
+                    to.u32(u32::from(*search));
+                })
             }
             ToDaemon::Entry { run, pid, state, spawned_ms, has_pidfd, tags, blob } => {
                 let (state, status, exit_ms) = match state {
@@ -406,6 +432,10 @@ impl ToDaemon {
                 .with(|to| {
                     to.i32(*status).u64(*exit_ms).span(usage.user).span(usage.system).u64(usage.max_rss_kib);
                 }),
+            ToDaemon::Upgraded { keeper_pid, refusal } => Message::new(70, NOBODY, u64::from(*keeper_pid))
+                .with(|to| {
+                    to.bytes(refusal);
+                }),
         }
     }
 
@@ -415,7 +445,12 @@ impl ToDaemon {
         let pid = || u32::try_from(message.request).map_err(|_big| Malformed);
         let mut body = Reader(&message.body);
         Ok(Some(match message.kind {
-            64 => ToDaemon::Welcome { keeper_pid: pid()?, entries: run.entry, restarts: run.generation },
+            64 => {
+                // A keeper without marks knows all there is.
+                let search = body.u32().is_ok_and(|marks| marks & 1 != 0);
+                let (entries, restarts) = (run.entry, run.generation);
+                ToDaemon::Welcome { keeper_pid: pid()?, entries, restarts, search }
+            }
             65 => {
                 let (state, status, spawned_ms, exit_ms) =
                     (body.u32()?, body.i32()?, body.u64()?, body.u64()?);
@@ -445,6 +480,7 @@ impl ToDaemon {
                 let usage = Spent { user: body.span()?, system: body.span()?, max_rss_kib: body.u64()? };
                 ToDaemon::Exited { run, pid: pid()?, status, exit_ms, usage }
             }
+            70 => ToDaemon::Upgraded { keeper_pid: pid()?, refusal: body.bytes()? },
             _ => return Ok(None),
         }))
     }
@@ -491,6 +527,34 @@ mod tests {
         let failed = ToDaemon::SpawnFailed { run: RUN, token: 9, errno: 2, stage: Stage::Exec };
         let golden = "440001000800000007000000000000000300000000000000090000000000000000000000020006 00";
         assert_eq!(hex(&failed.encode()), golden.replace(' ', ""));
+        let adopt = ToKeeper::Adopt(Adopt {
+            run: RUN,
+            pid: 5,
+            exited: Some(256),
+            spawned_ms: 6,
+            keep: vec![(Tag::new(Tag::OUT_PIPE, 3), 0)],
+            blob: b"{}".to_vec(),
+        });
+        let golden = concat!(
+            "0c000100220000000700000000000000030000000000000005000000000000000100000000010000",
+            "0600000000000000010000000103000000000000020000007b7d"
+        );
+        assert_eq!(hex(&adopt.encode()), golden);
+        assert_eq!(hex(&ToKeeper::Ping.encode()), format!("0d000100{}", "00".repeat(28)));
+        let upgraded = ToDaemon::Upgraded { keeper_pid: 9, refusal: b"no".to_vec() };
+        let golden = format!("4600010006000000{}0900000000000000020000006e6f", "00".repeat(16));
+        assert_eq!(hex(&upgraded.encode()), golden);
+    }
+
+    #[test]
+    fn the_welcome_of_a_keeper_without_marks_is_understood() {
+        let welcome = ToDaemon::Welcome { keeper_pid: 9, entries: 2, restarts: 1, search: true };
+        let mut message = welcome.encode();
+        let golden = "400001000400000002000000000000000100000000000000090000000000000001000000";
+        assert_eq!(hex(&message), golden);
+        message.body.clear();
+        let old = ToDaemon::Welcome { keeper_pid: 9, entries: 2, restarts: 1, search: false };
+        assert_eq!(ToDaemon::decode(&message), Ok(Some(old)));
     }
 
     #[test]
@@ -579,8 +643,9 @@ mod tests {
             bytes().prop_map(|path| ToKeeper::UpgradeKeeper { path }),
             Just(ToKeeper::Shutdown),
             adopt.prop_map(|(run, pid, exited, spawned_ms, keep, blob)| {
-                ToKeeper::Adopt { run, pid, exited, spawned_ms, keep, blob }
+                ToKeeper::Adopt(Adopt { run, pid, exited, spawned_ms, keep, blob })
             }),
+            Just(ToKeeper::Ping),
         ]
     }
 
@@ -598,9 +663,13 @@ mod tests {
         let usage = usage.prop_map(|(user, system, max_rss_kib)| Spent { user, system, max_rss_kib });
         let stage = (0..7u16).prop_map(Stage::from_number);
         prop_oneof![
-            (any::<u32>(), any::<u64>(), any::<u64>()).prop_map(|(keeper_pid, entries, restarts)| {
-                ToDaemon::Welcome { keeper_pid, entries, restarts }
-            }),
+            (any::<u32>(), any::<u64>(), any::<u64>(), any::<bool>()).prop_map(
+                |(keeper_pid, entries, restarts, search)| {
+                    ToDaemon::Welcome { keeper_pid, entries, restarts, search }
+                }
+            ),
+            (any::<u32>(), bytes())
+                .prop_map(|(keeper_pid, refusal)| ToDaemon::Upgraded { keeper_pid, refusal }),
             entry.prop_map(|(run, pid, state, spawned_ms, has_pidfd, tags, blob)| {
                 ToDaemon::Entry { run, pid, state, spawned_ms, has_pidfd, tags, blob }
             }),

@@ -2,19 +2,26 @@
 //! one opaque record for each worker. One thread, one poll loop; it parses no config, log or Node message and
 //! decides nothing but when the daemon is started again.
 //!
-//! `message` is what is said (in `bytes`), `datagram` how it travels, `table` what is held, `daemon` the daemon's life,
-//! `run` the loop, `enter` the way in, and `link` the daemon's end of it all.
+//! `message` is what is said (in `bytes`), `datagram` how it travels, `table` what is held (each an `entry`), `daemon` the daemon's life,
+//! `run` the loop, `enter` the way in, `upgrade` how it becomes another version of itself (from an `image`), and
+//! `link` the daemon's end of it all, which can say it anew (`mirror`) to a keeper that replaces a dead one (`heir`).
 
 mod bytes;
 pub mod daemon;
 mod datagram;
 mod enter;
+mod entry;
+pub mod heir;
+mod image;
 pub mod link;
 pub mod message;
+mod mirror;
+mod news;
 pub mod run;
 mod table;
+mod upgrade;
 
 pub use crate::sys::spawn::{Creds, Stage};
-pub use enter::{enter, settle};
+pub use enter::{Beginning, enter, settle};
 pub use link::{Entry, EntryState, FromKeeper, Link, SpawnRequest};
 pub use message::{Spent, Tag};

@@ -7,11 +7,14 @@
 
 use super::daemon::{Daemon, Start};
 use super::datagram::{self, BUFFER, Received};
+use super::enter::OWN_FDS;
+use super::image::Image;
 use super::message::{Message, Tag, ToDaemon, ToKeeper};
 use super::table::Table;
+use super::upgrade;
 use crate::sys::signal::ChildEnds;
-use crate::sys::spawn::Baseline;
-use crate::sys::{child, clock};
+use crate::sys::spawn::{Baseline, Spawned};
+use crate::sys::{child, clock, fd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -30,7 +33,18 @@ pub struct Keeper<S> {
     outlet: Outlet,
     /// The daemon has asked us to end.
     closing: bool,
+    /// A daemon that has outlived its keeper is telling us what there is; it ends that with READY.
+    adopting: bool,
+    /// The program to become, once everything is told.
+    upgrade: Option<OwnedFd>,
+    /// What came of that, to be told.
+    upgraded: Option<String>,
     buffer: Vec<u8>,
+}
+
+/// Milliseconds for the daemon's life: of the monotonic clock, as a daemon says nothing in a suspend either.
+fn now_ms() -> u64 {
+    clock::monotonic_ns() / 1_000_000
 }
 
 /// Whether more can be said.
@@ -44,6 +58,13 @@ enum Outlet {
     Later,
 }
 
+/// The end of a process that is not our child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    Worker(u64),
+    Daemon,
+}
+
 impl<S: Start> Keeper<S> {
     /// A keeper whose daemons run `program`. `ready` is told if the first one fails. All signals must be blocked
     /// (see `settle`, which also gives the baseline).
@@ -53,14 +74,37 @@ impl<S: Start> Keeper<S> {
         ready: Option<OwnedFd>,
         baseline: Baseline,
     ) -> io::Result<Keeper<S>> {
+        Keeper::of(Table::new(baseline), Daemon::new(starter, program, ready))
+    }
+
+    fn of(table: Table, daemon: Daemon<S>) -> io::Result<Keeper<S>> {
         Ok(Keeper {
-            table: Table::new(baseline),
-            daemon: Daemon::new(starter, program, ready),
+            table,
+            daemon,
             ends: ChildEnds::new()?,
             outlet: Outlet::Clear,
             closing: false,
+            adopting: false,
+            upgrade: None,
+            upgraded: None,
             buffer: vec![0; BUFFER],
         })
+    }
+
+    /// Takes over a daemon whose keeper is dead: over `socket` it tells what there is.
+    pub fn adopt(&mut self, daemon: Spawned, socket: OwnedFd) {
+        self.daemon.adopt(daemon, socket);
+        self.adopting = true;
+    }
+
+    /// Goes on where the program before this one stopped; `Malformed` if its image is of no use.
+    pub(super) fn resume(starter: S, image: Image) -> io::Result<Keeper<S>> {
+        let daemon = Daemon::from_image(starter, &image.daemon, now_ms())?;
+        let mut keeper = Keeper::of(Table::from_image(image.baseline, image.entries), daemon)?;
+        keeper.closing = image.closing;
+        keeper.adopting = image.adopting;
+        keeper.upgraded = Some(String::new());
+        Ok(keeper)
     }
 
     /// Keeps a descriptor for the daemon itself.
@@ -73,10 +117,11 @@ impl<S: Start> Keeper<S> {
         loop {
             self.see_to_daemon()?;
             self.tell();
+            self.upgrade();
             if self.closing && self.daemon.pid().is_none() && !self.table.any_running() {
                 return Ok(());
             }
-            self.wait();
+            let ended = self.wait();
             self.ends.drain();
             for _ in 0..TURN {
                 if !self.read() {
@@ -84,15 +129,17 @@ impl<S: Start> Keeper<S> {
                 }
             }
             self.reap()?;
+            self.see_adopted(ended)?;
         }
     }
 
     fn see_to_daemon(&mut self) -> io::Result<()> {
-        let now = clock::now().boot_ms;
+        let now = now_ms();
         if self.daemon.due_ms().is_some_and(|due| due <= now)
             && let Some(restarts) = self.daemon.act(now, self.table.holds_any())?
         {
-            self.table.hand_over(restarts);
+            self.adopting = false;
+            self.table.hand_over(restarts, !self.daemon.ever_ready());
         }
         Ok(())
     }
@@ -104,7 +151,14 @@ impl<S: Start> Keeper<S> {
         };
         let mut send =
             |message: &ToDaemon, fds: &[BorrowedFd<'_>]| datagram::send(socket, &message.encode(), fds);
-        self.outlet = match self.table.tell(&mut send) {
+        let told = self.table.tell(&mut send).and_then(|()| {
+            let Some(refusal) = &self.upgraded else { return Ok(()) };
+            let (keeper_pid, refusal) = (std::process::id(), refusal.as_bytes().to_vec());
+            send(&ToDaemon::Upgraded { keeper_pid, refusal }, &[])?;
+            self.upgraded = None;
+            Ok(())
+        });
+        self.outlet = match told {
             Ok(()) => Outlet::Clear,
             Err(Errno::AGAIN) => Outlet::Full,
             // It is dying; reading will find that out, and the next one is told everything.
@@ -113,8 +167,9 @@ impl<S: Start> Keeper<S> {
         };
     }
 
-    fn wait(&self) {
-        let due = self.daemon.due_ms().map(|due| due.saturating_sub(clock::now().boot_ms));
+    /// Waits for anything to happen; what has ended that is not our child.
+    fn wait(&self) -> Vec<Ended> {
+        let due = self.daemon.due_ms().map(|due| due.saturating_sub(now_ms()));
         let millis = if self.outlet == Outlet::Later { Some(10) } else { due };
         let timeout = millis.map(|ms| Timespec {
             tv_sec: i64::try_from(ms / 1000).unwrap_or(i64::MAX),
@@ -122,12 +177,31 @@ impl<S: Start> Keeper<S> {
         });
         let mut events = PollFlags::IN;
         events.set(PollFlags::OUT, self.outlet == Outlet::Full);
-        let ends = PollFd::from_borrowed_fd(self.ends.as_fd(), PollFlags::IN);
+        let adopted = self.table.adopted().map(|(entry, fd)| (Some(Ended::Worker(entry)), fd, PollFlags::IN));
+        let daemon = self.daemon.adopted().map(|fd| (Some(Ended::Daemon), fd, PollFlags::IN));
+        let socket = self.daemon.socket().map(|socket| (None, socket, events));
+        let ends = (None, self.ends.as_fd(), PollFlags::IN);
+        let watched: Vec<_> = [Some(ends), socket, daemon].into_iter().flatten().chain(adopted).collect();
+        let mut fds: Vec<_> =
+            watched.iter().map(|(_, fd, events)| PollFd::from_borrowed_fd(*fd, *events)).collect();
         // An error (EINTR, ENOMEM) makes an empty turn.
-        let _again = match self.daemon.socket() {
-            Some(socket) => poll(&mut [ends, PollFd::from_borrowed_fd(socket, events)], timeout.as_ref()),
-            None => poll(&mut [ends], timeout.as_ref()),
-        };
+        if poll(&mut fds, timeout.as_ref()).is_err() {
+            return Vec::new();
+        }
+        let seen = watched.iter().zip(&fds).filter(|(_, fd)| !fd.revents().is_empty());
+        seen.filter_map(|((what, ..), _)| *what).collect()
+    }
+
+    fn see_adopted(&mut self, ended: Vec<Ended>) -> io::Result<()> {
+        for what in ended {
+            match what {
+                Ended::Worker(entry) => self.table.adopted_ended(entry),
+                // Nobody can tell how: as if killed from outside.
+                Ended::Daemon if self.daemon.adopted().is_some() => self.daemon_ended(libc::SIGKILL)?,
+                Ended::Daemon => {}
+            }
+        }
+        Ok(())
     }
 
     /// Carries out one message of the daemon; false if there is none.
@@ -141,7 +215,7 @@ impl<S: Start> Keeper<S> {
             Received::Broken(_) => {}
             Received::Nothing => return false,
             Received::Gone => {
-                self.daemon.hung_up(clock::now().boot_ms);
+                self.daemon.hung_up(now_ms());
                 return false;
             }
         }
@@ -149,6 +223,7 @@ impl<S: Start> Keeper<S> {
     }
 
     fn handle(&mut self, message: &Message, mut fds: Vec<OwnedFd>) {
+        self.daemon.heard(false, now_ms());
         match ToKeeper::decode(message) {
             Ok(Some(ToKeeper::Spawn(request))) => self.table.spawn(request, fds),
             Ok(Some(ToKeeper::Keep { entry, tag })) => {
@@ -161,17 +236,25 @@ impl<S: Start> Keeper<S> {
             Ok(Some(ToKeeper::Ack(run))) => self.table.ack(run),
             Ok(Some(ToKeeper::Forget { entry })) => self.table.forget(entry),
             Ok(Some(ToKeeper::Kill { run, signal, group })) => self.table.kill(run, signal, group),
-            Ok(Some(ToKeeper::Ready)) => self.daemon.is_ready(),
+            Ok(Some(ToKeeper::Ready)) => {
+                self.daemon.is_ready();
+                if std::mem::take(&mut self.adopting) {
+                    self.table.greet(self.daemon.restarts(), false);
+                }
+            }
             Ok(Some(ToKeeper::UpgradeDaemon { path })) => {
-                let open =
-                    || rustix::fs::open(path.as_slice(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok();
-                if let Some(program) = fds.pop().or_else(open) {
+                if let Ok(program) = open(fds.pop(), &path) {
                     self.daemon.upgrade(program);
                 }
             }
+            Ok(Some(ToKeeper::UpgradeKeeper { path })) => match open(fds.pop(), &path) {
+                Ok(program) => self.upgrade = Some(program),
+                Err(error) => self.upgraded = Some(format!("open the program: {error}")),
+            },
+            Ok(Some(ToKeeper::Adopt(request))) => self.table.adopt(request, fds),
+            Ok(Some(ToKeeper::Ping)) => self.daemon.heard(true, now_ms()),
             Ok(Some(ToKeeper::Shutdown)) => self.closing = true,
-            // A keeper that cannot do these yet goes on as it is; the daemon sees it by the pid in the next welcome.
-            Ok(Some(ToKeeper::UpgradeKeeper { .. } | ToKeeper::Adopt { .. }) | None) => {}
+            Ok(None) => {}
             Err(_malformed) if message.is_spawn() => {
                 self.table.refuse(message.run(), message.request, Errno::INVAL);
             }
@@ -188,13 +271,45 @@ impl<S: Start> Keeper<S> {
                 self.table.exited(&reaped);
             }
         }
-        let Some(status) = daemons_end else { return Ok(()) };
+        match daemons_end {
+            Some(status) => self.daemon_ended(status),
+            None => Ok(()),
+        }
+    }
+
+    fn daemon_ended(&mut self, status: i32) -> io::Result<()> {
         // No thread of it is left, so nothing comes after what is in the socket now.
         while self.read() {}
         if self.closing {
             self.daemon.is_over();
             return Ok(());
         }
-        self.daemon.ended(status, clock::now().boot_ms, self.table.holds_any())
+        self.daemon.ended(status, now_ms(), self.table.holds_any())
     }
+
+    /// Becomes another program, if that is asked for, everything is told and a daemon can be told what came of it.
+    fn upgrade(&mut self) {
+        if self.outlet != Outlet::Clear || self.upgrade.is_none() {
+            return;
+        }
+        let Some(daemon) = self.daemon.image() else { return };
+        let Some(program) = self.upgrade.take() else { return };
+        let image = Image {
+            baseline: self.table.baseline(),
+            closing: self.closing,
+            adopting: self.adopting,
+            daemon,
+            entries: self.table.image(),
+        };
+        // Returns only if nothing has changed.
+        self.upgraded = Some(upgrade::become_keeper(&program, &image, image.baseline).to_string());
+        self.tell();
+    }
+}
+
+/// A program to run by its descriptor, the one that came or else one of this path; under a number that is none of those
+/// which the new process gets its own descriptors at.
+fn open(passed: Option<OwnedFd>, path: &[u8]) -> io::Result<OwnedFd> {
+    let open = || rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+    fd::raise(passed.map_or_else(open, Ok)?, OWN_FDS)
 }

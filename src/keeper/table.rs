@@ -9,12 +9,13 @@
 //!    └───────┘ spawn   `spawned`     to each daemon, until acknowledged
 //! ```
 
-use super::datagram::MAX_PASSED;
-use super::message::{ProcessState, Spawn, Spent, Tag, ToDaemon};
+use super::entry::{Entry, Need, Process, Refusal, UNKNOWN};
+use super::image::EntryImage;
+use super::message::{Adopt, Spawn, Spent, Tag, ToDaemon};
 use crate::model::Run;
 use crate::sys::child::{self, Reaped};
-use crate::sys::clock;
 use crate::sys::spawn::{self, Baseline, Program, SpawnError, Spawned, Stage};
+use crate::sys::{clock, ending};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::ffi::CString;
@@ -31,55 +32,9 @@ pub(super) struct Table {
 /// How far the present daemon has been told what there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Handover {
-    Welcome { restarts: u64 },
+    Welcome { restarts: u64, search: bool },
     Entries,
     Over,
-}
-
-#[derive(Debug, Default)]
-struct Entry {
-    generation: u64,
-    token: u64,
-    process: Process,
-    fds: BTreeMap<Tag, OwnedFd>,
-    blob: Vec<u8>,
-    need: Need,
-    /// A spawn that was not even tried.
-    refused: Option<Refusal>,
-}
-
-#[derive(Debug, Default)]
-enum Process {
-    #[default]
-    None,
-    Failed(SpawnError),
-    Running {
-        child: Spawned,
-        spawned_ms: u64,
-    },
-    /// With its pidfd: it may have ended before the daemon heard that it was there.
-    Exited {
-        child: Spawned,
-        status: i32,
-        spawned_ms: u64,
-        exit_ms: u64,
-        usage: Spent,
-    },
-}
-
-/// What the daemon must still be told of an entry.
-#[derive(Debug, Default)]
-struct Need {
-    entry: bool,
-    spawned: bool,
-    exited: bool,
-}
-
-#[derive(Debug)]
-struct Refusal {
-    generation: u64,
-    token: u64,
-    errno: Errno,
 }
 
 impl Table {
@@ -88,13 +43,24 @@ impl Table {
     }
 
     /// A new daemon knows nothing: it is told every entry, whatever its predecessor was told.
-    pub(super) fn hand_over(&mut self, restarts: u64) {
-        self.handover = Handover::Welcome { restarts };
+    /// `search`: there may be more than we know.
+    pub(super) fn hand_over(&mut self, restarts: u64, search: bool) {
+        self.greet(restarts, search);
         self.entries.retain(|id, entry| *id == 0 || !entry.is_void());
         for entry in self.entries.values_mut() {
             entry.need = Need { entry: true, spawned: false, exited: false };
             entry.refused = None;
         }
+    }
+
+    /// What children must have undone.
+    pub(super) fn baseline(&self) -> Baseline {
+        self.baseline
+    }
+
+    /// Greets a daemon that knows everything: it has told us.
+    pub(super) fn greet(&mut self, restarts: u64, search: bool) {
+        self.handover = Handover::Welcome { restarts, search };
     }
 
     /// True if there are entries beside the daemon's own.
@@ -143,12 +109,13 @@ impl Table {
     /// Only if this very run lives. It is our child and not reaped, so its pid is still its own.
     pub(super) fn kill(&mut self, run: Run, signal: i32, group: bool) {
         let Some(entry) = self.entries.get(&run.entry) else { return };
-        if let Process::Running { child, .. } = &entry.process
+        if let Process::Running { child, adopted, .. } = &entry.process
             && entry.generation == run.generation
         {
             // It may have become a zombie meanwhile, or run as somebody we may not signal: the daemon
             // notices either way that it does not end.
-            let _gone = match group {
+            // Of one that is not our child only the process itself is safe from reuse.
+            let _gone = match group && !adopted {
                 true => child::send_group(child.pid, signal),
                 false => child::send(&child.pidfd, signal),
             };
@@ -178,7 +145,7 @@ impl Table {
             return self.refuse(run, token, Errno::BUSY);
         }
         entry.process = match start(&request, &fds, baseline) {
-            Ok(child) => Process::Running { child, spawned_ms: clock::now().boot_ms },
+            Ok(child) => Process::Running { child, spawned_ms: clock::now().boot_ms, adopted: false },
             Err(error) => Process::Failed(error),
         };
         entry.generation = run.generation;
@@ -186,25 +153,58 @@ impl Table {
         entry.blob = request.blob;
         entry.need.spawned = true;
         entry.need.exited = false;
-        let mut fds: Vec<_> = fds.into_iter().map(Some).collect();
-        for (tag, place) in request.keep {
-            let place = usize::try_from(place).ok().and_then(|place| fds.get_mut(place));
-            if let Some(fd) = place.and_then(Option::take) {
-                entry.keep(tag, fd);
-            }
+        entry.keep_all(request.keep, fds);
+    }
+
+    /// Takes an entry over from a keeper that is dead. What we know ourselves we know better.
+    pub(super) fn adopt(&mut self, request: Adopt, mut fds: Vec<OwnedFd>) {
+        let entry = self.entries.entry(request.run.entry).or_default();
+        if entry.generation > request.run.generation || !matches!(entry.process, Process::None) {
+            return;
         }
+        let pidfd = if request.pid == 0 { None } else { fds.pop() };
+        let spawned_ms = request.spawned_ms;
+        entry.process = match pidfd.map(|pidfd| Spawned { pid: request.pid, pidfd }) {
+            None => Process::None,
+            Some(child) => match request.exited {
+                None => Process::Running { child, spawned_ms, adopted: true },
+                Some(status) => {
+                    let (exit_ms, usage) = (clock::now().boot_ms, Spent::default());
+                    Process::Exited { child, status, spawned_ms, exit_ms, usage }
+                }
+            },
+        };
+        entry.generation = request.run.generation;
+        entry.token = request.run.generation;
+        entry.blob = request.blob;
+        entry.keep_all(request.keep, fds);
+    }
+
+    /// Processes that are not our children.
+    pub(super) fn adopted(&self) -> impl Iterator<Item = (u64, BorrowedFd<'_>)> {
+        self.entries.iter().filter_map(|(id, entry)| match &entry.process {
+            Process::Running { child, adopted: true, .. } => Some((*id, child.pidfd.as_fd())),
+            Process::Running { .. } | Process::Exited { .. } | Process::None | Process::Failed(_) => None,
+        })
+    }
+
+    /// The pidfd of an adopted process says that it has ended. How, is found out or remains unknown.
+    pub(super) fn adopted_ended(&mut self, id: u64) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let Process::Running { child, .. } = &entry.process else { return };
+        let status = ending::status(child.pid, &child.pidfd).unwrap_or(UNKNOWN);
+        entry.ended(status, Spent::default());
     }
 
     /// Notes the end of a process, if it is one of ours and not just an orphan.
     pub(super) fn exited(&mut self, reaped: &Reaped) {
-        let ours = |entry: &&mut Entry| matches!(&entry.process, Process::Running { child, .. } if child.pid == reaped.pid);
+        let ours = |entry: &&mut Entry| match &entry.process {
+            Process::Running { child, adopted, .. } => child.pid == reaped.pid && !adopted,
+            Process::Exited { .. } | Process::None | Process::Failed(_) => false,
+        };
         let Some(entry) = self.entries.values_mut().find(ours) else { return };
-        if let Process::Running { child, spawned_ms } = std::mem::take(&mut entry.process) {
-            let usage = Spent { user: reaped.user, system: reaped.system, max_rss_kib: reaped.max_rss_kib };
-            let (status, exit_ms) = (reaped.status, clock::now().boot_ms);
-            entry.process = Process::Exited { child, status, spawned_ms, exit_ms, usage };
-            entry.need.exited = true;
-        }
+        let usage = Spent { user: reaped.user, system: reaped.system, max_rss_kib: reaped.max_rss_kib };
+        entry.ended(reaped.status, usage);
     }
 
     /// Tells the daemon all it must know, until `send` fails; what was not told is told the next time.
@@ -212,9 +212,10 @@ impl Table {
         &mut self,
         send: &mut impl FnMut(&ToDaemon, &[BorrowedFd<'_>]) -> Result<(), Errno>,
     ) -> Result<(), Errno> {
-        if let Handover::Welcome { restarts } = self.handover {
+        if let Handover::Welcome { restarts, search } = self.handover {
             let entries = self.entries.values().filter(|entry| entry.need.entry).count() as u64;
-            send(&ToDaemon::Welcome { keeper_pid: std::process::id(), entries, restarts }, &[])?;
+            let keeper_pid = std::process::id();
+            send(&ToDaemon::Welcome { keeper_pid, entries, restarts, search }, &[])?;
             self.handover = Handover::Entries;
         }
         if self.handover == Handover::Entries {
@@ -232,91 +233,19 @@ impl Table {
     }
 }
 
-impl Entry {
-    /// What would not fit in the one message that hands an entry over is not kept.
-    fn keep(&mut self, tag: Tag, fd: OwnedFd) {
-        if self.fds.len() < MAX_PASSED - 1 || self.fds.contains_key(&tag) {
-            self.fds.insert(tag, fd);
-        }
+impl Table {
+    /// All entries, for the next program. Only when everything is told.
+    pub(super) fn image(&self) -> Vec<EntryImage> {
+        self.entries.iter().map(|(id, entry)| entry.image(*id)).collect()
     }
 
-    /// Nothing was ever kept: it was made only to refuse a spawn, and that is told.
-    fn is_void(&self) -> bool {
-        self.generation == 0 && self.fds.is_empty() && self.blob.is_empty() && self.refused.is_none()
-    }
-
-    fn spawned_ms(&self) -> u64 {
-        match &self.process {
-            Process::None | Process::Failed(_) => 0,
-            Process::Running { spawned_ms, .. } | Process::Exited { spawned_ms, .. } => *spawned_ms,
+    /// Takes over from the program before.
+    pub(super) fn from_image(baseline: Baseline, images: Vec<EntryImage>) -> Table {
+        let mut table = Table::new(baseline);
+        for image in images {
+            table.entries.insert(image.id, Entry::from_image(image));
         }
-    }
-
-    fn tell_entry(
-        &mut self,
-        id: u64,
-        send: &mut impl FnMut(&ToDaemon, &[BorrowedFd<'_>]) -> Result<(), Errno>,
-    ) -> Result<(), Errno> {
-        if !self.need.entry {
-            return Ok(());
-        }
-        let (pid, state, pidfd) = match &self.process {
-            Process::None | Process::Failed(_) => (0, ProcessState::None, None),
-            Process::Running { child, .. } => (child.pid, ProcessState::Running, Some(child.pidfd.as_fd())),
-            Process::Exited { child, status, exit_ms, .. } => {
-                (child.pid, ProcessState::Exited { status: *status, exit_ms: *exit_ms }, None)
-            }
-        };
-        let message = ToDaemon::Entry {
-            run: Run { entry: id, generation: self.generation },
-            pid,
-            state,
-            spawned_ms: self.spawned_ms(),
-            has_pidfd: pidfd.is_some(),
-            tags: self.fds.keys().copied().collect(),
-            blob: self.blob.clone(),
-        };
-        let fds: Vec<_> = pidfd.into_iter().chain(self.fds.values().map(AsFd::as_fd)).collect();
-        send(&message, &fds)?;
-        self.need.entry = false;
-        self.need.exited = false;
-        Ok(())
-    }
-
-    fn tell_news(
-        &mut self,
-        id: u64,
-        send: &mut impl FnMut(&ToDaemon, &[BorrowedFd<'_>]) -> Result<(), Errno>,
-    ) -> Result<(), Errno> {
-        let (run, token) = (Run { entry: id, generation: self.generation }, self.token);
-        if self.need.spawned {
-            match &self.process {
-                Process::Running { child, spawned_ms } | Process::Exited { child, spawned_ms, .. } => {
-                    let message = ToDaemon::Spawned { run, token, pid: child.pid, spawned_ms: *spawned_ms };
-                    send(&message, &[child.pidfd.as_fd()])?;
-                }
-                Process::Failed(SpawnError { errno, stage }) => {
-                    let errno = errno.raw_os_error();
-                    send(&ToDaemon::SpawnFailed { run, token, errno, stage: *stage }, &[])?;
-                }
-                Process::None => {}
-            }
-            self.need.spawned = false;
-        }
-        if let Some(Refusal { generation, token, errno }) = self.refused {
-            let run = Run { entry: id, generation };
-            let errno = errno.raw_os_error();
-            send(&ToDaemon::SpawnFailed { run, token, errno, stage: Stage::Clone }, &[])?;
-            self.refused = None;
-        }
-        if self.need.exited {
-            if let Process::Exited { child, status, exit_ms, usage, .. } = &self.process {
-                let (pid, status, exit_ms, usage) = (child.pid, *status, *exit_ms, *usage);
-                send(&ToDaemon::Exited { run, pid, status, exit_ms, usage }, &[])?;
-            }
-            self.need.exited = false;
-        }
-        Ok(())
+        table
     }
 }
 

@@ -1,8 +1,9 @@
 //! What the pump is asked to do, and how that reaches its thread.
 
+use super::attic::Plan;
 use super::fanout::{Filter, LogLines, Subscription};
 use super::seam::End;
-use super::spec::{Held, SinkSpec, Source};
+use super::spec::{Held, SinkSpec, Source, SpillFiles};
 use crate::model::StreamKind;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
@@ -37,6 +38,8 @@ pub enum Command {
     Begin,
     /// `Pump::add_pipe`.
     AddPipe { entry: u64, stream: StreamKind, generation: u64, pipe: OwnedFd },
+    /// `Pump::add_spill`.
+    AddSpill { entry: u64, stream: StreamKind, files: SpillFiles },
     /// `Pump::set_source`.
     SetSource { entry: u64, source: Source },
     /// `Pump::set_sink`.
@@ -53,6 +56,8 @@ pub enum Command {
         paths: Vec<PathBuf>,
         reply: oneshot::Sender<Seam>,
     },
+    /// `Pump::plan`.
+    Plan(Box<Plan>),
     /// `Pump::reopen`.
     Reopen,
     /// `Pump::settle`.

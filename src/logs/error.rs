@@ -33,12 +33,27 @@ pub enum LogError {
     /// A pipe failed: a bug, or no memory.
     #[error("move log bytes between pipes")]
     Pipe(#[source] io::Error),
+    /// Memory takes no bytes.
+    #[error("spill log bytes to memory")]
+    Spill(#[source] io::Error),
     /// The entry's record page cannot be mapped.
     #[error("map the record page")]
     Record(#[source] io::Error),
 }
 
 impl LogError {
+    /// The system's error number; 0 if it has none.
+    pub fn errno(&self) -> i32 {
+        match self {
+            LogError::Open { source, .. }
+            | LogError::Write { source, .. }
+            | LogError::Pipe(source)
+            | LogError::Spill(source)
+            | LogError::Record(source) => source.raw_os_error().unwrap_or(0),
+            LogError::Reserved { .. } => 0,
+        }
+    }
+
     /// The error and its cause in one line.
     pub fn told(&self) -> String {
         match std::error::Error::source(self) {

@@ -4,6 +4,7 @@
 
 use super::lines;
 use super::recent::Recent;
+use super::spec::Source;
 use crate::model::{StreamKind, WorkerId};
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -35,6 +36,10 @@ pub struct LogLines {
     pub name: Arc<str>,
     /// Which stream.
     pub stream: StreamKind,
+    /// Which copy of the app.
+    pub instance: u32,
+    /// The worker's process, or the daemon.
+    pub pid: Option<u32>,
     /// When they were read from the worker, Unix milliseconds.
     pub at_ms: i64,
     /// The lines. Each ends with `\n`, but for one longer than [`lines::LONGEST`].
@@ -43,6 +48,8 @@ pub struct LogLines {
     pub lines: usize,
     /// Where they are on disk, in the stream's own file.
     pub spot: Option<Spot>,
+    /// The entry of the process that wrote them, 0 if that is not known: a worker that is reloaded has two.
+    pub entry: u64,
     /// Rises over all workers: the order they were read in.
     sequence: u64,
 }
@@ -57,7 +64,25 @@ impl LogLines {
         bytes: Bytes,
     ) -> LogLines {
         let lines = lines::count(&bytes);
-        LogLines { worker, name, stream, at_ms, bytes, lines, spot: None, sequence: 0 }
+        LogLines {
+            worker,
+            name,
+            stream,
+            instance: 0,
+            pid: None,
+            at_ms,
+            bytes,
+            lines,
+            spot: None,
+            entry: 0,
+            sequence: 0,
+        }
+    }
+
+    /// Lines of a worker, written by this entry's process.
+    pub fn of(source: &Source, entry: u64, stream: StreamKind, at_ms: i64, bytes: Bytes) -> LogLines {
+        let lines = LogLines::new(Some(source.worker), source.name.clone(), stream, at_ms, bytes);
+        LogLines { instance: source.instance, pid: source.pid, entry, ..lines }
     }
 
     /// The last lines of it, without copying them. More than wanted where it could not be said any more where they
@@ -104,11 +129,15 @@ impl Filter {
     }
 
     fn wants(&self, batch: &LogLines) -> bool {
-        let stream = match batch.stream {
+        self.fits(batch.worker, batch.stream)
+    }
+
+    fn fits(&self, worker: Option<WorkerId>, stream: StreamKind) -> bool {
+        let stream = match stream {
             StreamKind::Out => self.out,
             StreamKind::Err => self.err,
         };
-        stream && self.wants_worker(batch.worker)
+        stream && self.wants_worker(worker)
     }
 }
 
@@ -165,6 +194,20 @@ impl Fanout {
         hub.recent.entry(batch.worker).or_default().push(batch);
     }
 
+    /// Nobody wants what this stream says now, so that it need not be published. What is remembered of it is forgotten,
+    /// because a gap would follow. stderr is never passed over: last words are asked for when they were said.
+    pub fn passes(&self, worker: WorkerId, stream: StreamKind) -> bool {
+        let mut hub = self.lock();
+        let wanted = match stream {
+            StreamKind::Out => hub.queues.values().any(|queue| queue.filter.fits(Some(worker), stream)),
+            StreamKind::Err => true,
+        };
+        if !wanted && let Some(recent) = hub.recent.get_mut(&Some(worker)) {
+            recent.forget(stream);
+        }
+        !wanted
+    }
+
     /// From now on, after the last `recent` lines of each worker it wants, in the order they were read.
     /// `capacity` is in bytes.
     pub fn subscribe(&self, filter: Filter, recent: usize, capacity: usize) -> Subscription {
@@ -203,6 +246,14 @@ impl Fanout {
         hub.next_queue += 1;
         hub.queues.insert(id, queue);
         (Subscription { hub: Arc::clone(&self.hub), id, filled }, past)
+    }
+
+    /// The last lines that the process of one of its entries wrote to its stderr, oldest first.
+    pub fn last_words(&self, worker: WorkerId, entry: u64, wanted: usize) -> Vec<LogLines> {
+        let hub = self.lock();
+        let recent = hub.recent.get(&Some(worker));
+        let fits = |batch: &LogLines| batch.entry == entry && batch.stream == StreamKind::Err;
+        recent.map(|lines| lines.last(wanted, fits)).unwrap_or_default()
     }
 
     /// A worker is gone: its last lines with it.
@@ -334,6 +385,18 @@ mod tests {
         let newcomer = fanout.subscribe(all(), 2, 1000);
         fanout.publish(lines(Some(1), StreamKind::Out, "d\n"));
         assert_eq!(drain(&newcomer), "b\nx\nc\ny\nd\n");
+    }
+
+    #[test]
+    fn what_nobody_wants_leaves_no_gap_in_memory_and_last_words_stay() {
+        let fanout = Fanout::new();
+        fanout.publish(lines(Some(1), StreamKind::Out, "old\n"));
+        fanout.publish(lines(Some(1), StreamKind::Err, "oops\n"));
+        assert!(fanout.passes(WorkerId(1), StreamKind::Out));
+        assert!(!fanout.passes(WorkerId(1), StreamKind::Err));
+        let newcomer = fanout.subscribe(all(), 9, 1000);
+        assert!(!fanout.passes(WorkerId(1), StreamKind::Out));
+        assert_eq!(drain(&newcomer), "oops\n");
     }
 
     #[test]

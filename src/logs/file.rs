@@ -1,5 +1,5 @@
 //! The log files: opened when first needed, written at offsets the caller records before, honest about what
-//! others do to them. Not for rotation.
+//! others do to them. When a file is to be put aside is decided in `rotate`.
 //!
 //! No O_APPEND: a batch must be repeatable at its offset. So the end is asked for before each batch, which
 //! honours truncation and appends from outside; between that question and the write a truncation leaves a gap
@@ -120,6 +120,33 @@ impl Files {
             return Ok(());
         }
         handle.push(bytes).map_err(failed)
+    }
+
+    /// Nobody may be in the middle of a batch, and the path must lead to the file that is open: then it is closed,
+    /// moved by `aside`, and an empty one of the same mode put in its place. `None`: not now.
+    pub fn replace<T>(
+        &mut self,
+        path: &Path,
+        aside: impl FnOnce(&Path) -> io::Result<T>,
+    ) -> io::Result<Option<T>> {
+        let Some(file) = self.files.get_mut(path).filter(|file| file.reserved.is_none()) else {
+            return Ok(None);
+        };
+        let real = std::fs::canonicalize(path)?;
+        let facts = real.metadata()?;
+        let open = file.handle.as_ref();
+        if !facts.is_file() || open.is_some_and(|h| (h.device, h.inode) != (facts.dev(), facts.ino())) {
+            // Somebody else has just rotated it.
+            file.handle = None;
+            return Ok(None);
+        }
+        let moved = aside(&real)?;
+        file.handle = None;
+        // Without it, the next batch makes one, for its owner only.
+        if let Ok(empty) = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&real) {
+            empty.set_permissions(facts.permissions())?;
+        }
+        Ok(Some(moved))
     }
 
     /// Takes back what a failed batch of `length` bytes may have left at `place`, unless others wrote behind it.

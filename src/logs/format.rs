@@ -136,7 +136,7 @@ mod tests {
     use jiff::tz::TimeZone;
 
     fn render(format: &Format, bytes: &[u8], midline: bool, ends_line: bool) -> String {
-        let source = Source { worker: WorkerId(3), name: "web".into() };
+        let source = Source { worker: WorkerId(3), name: "web".into(), instance: 0, pid: None };
         let piece = Piece { bytes, at_ms: 0, midline, ends_line, source: &source, stream: StreamKind::Err };
         String::from_utf8(format.render(&piece, &mut Vec::new()).to_vec()).unwrap()
     }

@@ -1,31 +1,46 @@
 //! From a worker's pipe to its file, and to subscribers.
 //!
 //! `pump` is the thread; `pipe` what it does for one stream, with `record` to survive kill -9, `format` and `date`
-//! for the looks, `file` for the files, `marks` for their times. `fanout` and `recent` serve those who watch, from a
-//! moment that `seam` knows. Reading files is `search`'s.
-//! Not here yet: rotation, compression, spilling to memory.
+//! for the looks, `file` for the files, `marks` for their times, `spill` and its `ledger` for what no
+//! file takes. `fanout` and `recent` serve those who watch, from a moment that `seam` knows. Reading files is `search`'s.
+//! `rotate` (with `schedule`) puts files aside, and `attic` (with `kept`, `budget`, `compress`, `own`) looks after
+//! them in a thread of its own.
 
+mod attic;
+mod budget;
 mod command;
+mod compress;
 mod date;
+mod draw;
 mod error;
 pub mod fanout;
 mod file;
 mod format;
+pub mod kept;
+mod ledger;
 pub mod lines;
 mod marks;
+mod overflow;
+mod own;
 mod pipe;
 pub mod pump;
 mod recent;
 mod record;
+mod rotate;
+mod schedule;
 mod seam;
+mod sink;
 mod spec;
+mod spill;
+mod stuck;
 
 #[cfg(test)]
 mod tests;
 
+pub use attic::Plan;
 pub use command::{Flushed, Seam};
 pub use error::LogError;
 pub use fanout::{Delivery, Fanout, Filter, LogLines, Spot, Subscription, Workers};
 pub use pump::Pump;
 pub use seam::End;
-pub use spec::{Held, PumpNotice, SinkSpec, Source, held};
+pub use spec::{Held, Overflowed, PumpNotice, SinkSpec, Source, SpillFiles, held, spill_files};

@@ -10,39 +10,48 @@
 //! frozen, so the same bytes are rendered again to the same offsets. There is no other recovery than this
 //! (`repeat`), and each step begins with it.
 //!
-//! When a file accepts nothing, the batch is taken back and the bytes stay in staging, then in the pipe, then
-//! with the worker, which waits when it writes. Spilling to memory would go between pipe and staging.
+//! When a file accepts nothing, the batch is taken back and the bytes stay in staging, then in the pipe, then in the
+//! spill ([`Stream::overflow`]), which goes between pipe and staging; what it held is written before the pipes are
+//! read again. When it may hold no more, bytes are dropped or the worker waits when it writes.
 
+use super::draw::{Stop, Target};
 use super::error::LogError;
 use super::fanout::{Fanout, LogLines, Spot};
 use super::file::Files;
-use super::format::{Format, Piece};
+use super::format::Piece;
+use super::ledger::Ledger;
 use super::lines::{self, Splitter};
 use super::record::{Batch, Place, Record};
+use super::rotate::Rotor;
 use super::seam::Told;
+use super::sink::Sink;
 use super::spec::{SinkSpec, Source};
+use super::spill::{Given, Spill};
 use crate::model::StreamKind;
 use crate::sys::clock;
-use crate::sys::pipe::{self, Scratch, Shift};
+use crate::sys::pipe::{self, Null, Scratch};
 use bytes::Bytes;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::Path;
 
 /// A step moves about this much, so that one stream does not keep the others waiting. More than a pipe holds.
-const BUDGET: usize = 1 << 20;
+pub(super) const BUDGET: usize = 1 << 20;
 
 /// One stream of an entry.
 #[derive(Debug)]
 pub struct Stream {
     /// Names it in the pump.
     pub token: u64,
-    kind: StreamKind,
-    staging: OwnedFd,
-    record: Record,
-    sink: Sink,
+    pub(super) kind: StreamKind,
+    pub(super) staging: OwnedFd,
+    pub(super) record: Record,
+    pub(super) sink: Sink,
     splitter: Splitter,
     /// How far subscribers know its own file.
     pub told: Told,
+    /// Until the spill has it.
+    pub(super) ledger: Option<Ledger>,
+    pub(super) spill: Option<Spill>,
     /// Oldest generation first.
     pub inlets: Vec<Inlet>,
     /// At their end and empty; for the pump to unregister.
@@ -60,25 +69,47 @@ pub struct Inlet {
     pub capacity: usize,
 }
 
-#[derive(Debug)]
-struct Sink {
-    paths: [Option<PathBuf>; 2],
-    format: Format,
-    merged: bool,
-    disabled: bool,
-}
-
 /// What all streams of a pump work with.
 #[derive(Debug)]
 pub struct Tools {
     /// The log files.
     pub files: Files,
+    /// What puts them aside.
+    pub rotor: Rotor,
     /// For looking into staging.
     pub scratch: Scratch,
+    /// For emptying it.
+    pub null: Null,
     /// Subscribers.
     pub fanout: Fanout,
     /// Room for rendered bytes.
     pub rendered: Vec<u8>,
+}
+
+/// What a batch is carried out with: the tools but that which the bytes are looked at with.
+struct Doors<'a> {
+    files: &'a mut Files,
+    fanout: &'a Fanout,
+    null: &'a Null,
+    rendered: &'a mut Vec<u8>,
+}
+
+impl Tools {
+    /// Both streams of an entry write to a sink's files: how these are rotated.
+    pub fn enlist(&mut self, sink: &SinkSpec, source: &Source) {
+        for path in files_of(sink) {
+            self.rotor.enlist(path, source, &sink.rotate);
+        }
+    }
+
+    /// They do so no longer.
+    pub fn release(&mut self, sink: &SinkSpec) {
+        files_of(sink).for_each(|path| self.rotor.release(path));
+    }
+}
+
+fn files_of(sink: &SinkSpec) -> impl Iterator<Item = &Path> {
+    [StreamKind::Out, StreamKind::Err].into_iter().flat_map(|stream| sink.paths(stream)).flatten()
 }
 
 /// What a step did.
@@ -92,19 +123,13 @@ pub struct Step {
 
 /// Why bytes may be written that do not end a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pressure {
+pub(super) enum Pressure {
     /// They may not: the rest of the line can still come.
     None,
     /// Staging takes no more.
     Full,
     /// It cannot: the worker or its pipe is at its end.
     Ended,
-}
-
-enum Stop {
-    Dry,
-    Full,
-    Ended(usize),
 }
 
 impl Stream {
@@ -114,7 +139,7 @@ impl Stream {
         token: u64,
         kind: StreamKind,
         staging: OwnedFd,
-        record: Record,
+        (record, ledger): (Record, Ledger),
         spec: &SinkSpec,
         files: &mut Files,
     ) -> Stream {
@@ -127,6 +152,8 @@ impl Stream {
             told: sink.told(),
             sink,
             splitter: Splitter::default(),
+            ledger: Some(ledger),
+            spill: None,
             inlets: Vec::new(),
             closed: Vec::new(),
         };
@@ -159,21 +186,29 @@ impl Stream {
         if outcome.is_err() {
             self.guard(&mut tools.files);
         }
+        self.free_spill()?;
         outcome
     }
 
     /// A last step: also writes what does not end a line, then lets go of the files. Bytes that could not be
     /// written are lost; the error says why.
     pub fn finish(&mut self, tools: &mut Tools, source: &Source) -> Result<(), LogError> {
-        // One step takes all that was there; who goes on writing now writes to nobody.
-        let outcome = self.step(tools, source).and_then(|_| self.flush(tools, source, Pressure::Ended));
+        // These steps take all that was there; who goes on writing now writes to nobody.
+        let mut steps = self.spill_bytes() / BUDGET as u64 + 1;
+        let outcome = loop {
+            match self.step(tools, source) {
+                Ok(Step { more: true, .. }) if steps > 0 => steps -= 1,
+                Ok(_) => break self.flush(tools, source, Pressure::Ended),
+                Err(error) => break Err(error),
+            }
+        };
         self.sink.paths().for_each(|path| tools.files.release(path, self.token));
         outcome
     }
 
-    /// Bytes that are in staging, not in the files.
-    pub fn staged(&self) -> usize {
-        pipe::pending(&self.staging).unwrap_or(0)
+    /// Bytes that are in staging or spilled, not in the files.
+    pub fn kept(&self) -> u64 {
+        pipe::pending(&self.staging).unwrap_or(0) as u64 + self.spill_bytes()
     }
 
     fn advance(&mut self, tools: &mut Tools, source: &Source) -> Result<Step, LogError> {
@@ -181,7 +216,13 @@ impl Stream {
         let mut step = Step::default();
         let mut total = 0;
         while total < BUDGET {
-            let (moved, stop) = self.fill(&mut step).map_err(LogError::Pipe)?;
+            let (moved, stop) = match self.unspill(&mut tools.rendered)? {
+                Given::Full(moved) => (moved, Stop::Full),
+                Given::All(moved) => {
+                    total += moved;
+                    self.fill(&mut step, Target::Staging)?
+                }
+            };
             total += moved;
             match stop {
                 Stop::Full => {
@@ -203,54 +244,9 @@ impl Stream {
 
     /// At the end of a pipe an unfinished line is over, unless it is already a newer generation's: the older
     /// pipe was held by somebody else for long, or its end is seen again by the next daemon.
-    fn pressure_of_end(&self, index: usize) -> Pressure {
+    pub(super) fn pressure_of_end(&self, index: usize) -> Pressure {
         let newer = self.inlets.get(index).is_some_and(|inlet| inlet.generation < self.record.generation());
         if newer { Pressure::None } else { Pressure::Ended }
-    }
-
-    /// Pipes → staging, until it is full, the pipes are empty, or one of them is at its end.
-    ///
-    /// What a newer generation wrote must not overtake what an older one wrote before it. So it is first asked
-    /// what the newer pipes hold, then the older ones are emptied, then no more than that is taken.
-    fn fill(&self, step: &mut Step) -> std::io::Result<(usize, Stop)> {
-        let Some((oldest, newer)) = self.inlets.split_first() else { return Ok((0, Stop::Dry)) };
-        let mut total = 0;
-        loop {
-            let held = newer.iter().map(|inlet| pipe::pending(&inlet.pipe)).collect::<Result<Vec<_>, _>>()?;
-            let limits = std::iter::once(usize::MAX).chain(held.iter().copied());
-            let mut again = false;
-            for (index, (inlet, limit)) in std::iter::once(oldest).chain(newer).zip(limits).enumerate() {
-                let (moved, stop) = self.draw(index, inlet, limit)?;
-                total += moved;
-                step.busy |= total >= inlet.capacity / 2;
-                again |= index > 0 && moved > 0;
-                match stop {
-                    Stop::Dry => {}
-                    Stop::Full | Stop::Ended(_) => return Ok((total, stop)),
-                }
-            }
-            if !again {
-                return Ok((total, Stop::Dry));
-            }
-        }
-    }
-
-    /// Up to `limit` bytes of one pipe.
-    fn draw(&self, index: usize, inlet: &Inlet, limit: usize) -> std::io::Result<(usize, Stop)> {
-        let mut total = 0;
-        if limit > 0 {
-            self.record.reach(inlet.generation);
-        }
-        while total < limit {
-            match pipe::shift(&inlet.pipe, &self.staging, (limit - total).min(BUDGET))? {
-                Shift::Moved(bytes) => total += bytes,
-                Shift::Ended => return Ok((total, Stop::Ended(index))),
-                // Only this thread fills staging: not full now, not full at the splice.
-                Shift::Blocked if pipe::is_full(&self.staging)? => return Ok((total, Stop::Full)),
-                Shift::Blocked => return Ok((total, Stop::Dry)),
-            }
-        }
-        Ok((total, if pipe::is_over(&inlet.pipe)? { Stop::Ended(index) } else { Stop::Dry }))
     }
 
     fn flush(&mut self, tools: &mut Tools, source: &Source, pressure: Pressure) -> Result<(), LogError> {
@@ -286,14 +282,20 @@ impl Stream {
         let mut places = [Place::default(); 2];
         for (path, place) in self.sink.paths.iter().zip(&mut places) {
             if let Some(path) = path {
-                *place = tools.files.place(path, self.token)?;
+                *place = tools.rotor.place(&mut tools.files, path, self.token)?;
             }
         }
         let at_ms = clock::now().wall_ms;
         let leaves_midline = midline && !ends_line;
         let batch = Batch { taken, staged, at_ms, leaves_midline, ends_line, places };
         self.record.publish(&batch);
-        self.carry_out(&batch, bytes, &mut tools.files, &tools.fanout, &mut tools.rendered, source)?;
+        let doors = Doors {
+            files: &mut tools.files,
+            fanout: &tools.fanout,
+            null: &tools.null,
+            rendered: &mut tools.rendered,
+        };
+        self.carry_out(&batch, bytes, doors, source)?;
         Ok(true)
     }
 
@@ -305,7 +307,8 @@ impl Stream {
         let gone = recorded.staged.saturating_sub(left);
         if gone > 0 {
             // It was written, for nothing is taken out before. The rest of it follows.
-            pipe::discard(&self.staging, recorded.taken.saturating_sub(gone)).map_err(LogError::Pipe)?;
+            let rest = recorded.taken.saturating_sub(gone);
+            tools.null.consume(&self.staging, rest).map_err(LogError::Pipe)?;
             self.record.commit();
         } else {
             let mut batch = recorded;
@@ -321,7 +324,13 @@ impl Stream {
                 self.record.publish(&batch);
             }
             let bytes = look(&mut tools.scratch, &self.staging, batch.taken)?;
-            self.carry_out(&batch, bytes, &mut tools.files, &tools.fanout, &mut tools.rendered, source)?;
+            let doors = Doors {
+                files: &mut tools.files,
+                fanout: &tools.fanout,
+                null: &tools.null,
+                rendered: &mut tools.rendered,
+            };
+            self.carry_out(&batch, bytes, doors, source)?;
         }
         self.guard(&mut tools.files);
         Ok(())
@@ -332,11 +341,10 @@ impl Stream {
         &mut self,
         batch: &Batch,
         bytes: &[u8],
-        files: &mut Files,
-        fanout: &Fanout,
-        rendered: &mut Vec<u8>,
+        doors: Doors<'_>,
         source: &Source,
     ) -> Result<(), LogError> {
+        let Doors { files, fanout, null, rendered } = doors;
         let piece = Piece {
             bytes,
             at_ms: batch.at_ms,
@@ -357,15 +365,22 @@ impl Stream {
             }
             return Err(error);
         }
-        pipe::discard(&self.staging, batch.taken).map_err(LogError::Pipe)?;
+        null.consume(&self.staging, batch.taken).map_err(LogError::Pipe)?;
         self.record.commit();
-        if !self.sink.disabled {
-            let lines = self.splitter.push(bytes);
-            let (whole, shared) = (self.splitter.is_empty(), self.sink.is_shared(files));
-            let [place, _] = batch.places;
-            let spot = self.told.batch(place, rendered, whole, batch.ends_line, shared);
-            self.tell(source, batch.at_ms, lines, spot, fanout);
+        if self.sink.disabled {
+            return Ok(());
         }
+        // What nobody sees is not copied. Without a file, those who come later see it from memory.
+        let lines = if self.sink.has_file() && fanout.passes(source.worker, self.kind) {
+            self.splitter.pass(bytes);
+            None
+        } else {
+            self.splitter.push(bytes)
+        };
+        let (whole, shared) = (self.splitter.is_empty(), self.sink.is_shared(files));
+        let [place, _] = batch.places;
+        let spot = self.told.batch(place, rendered, whole, batch.ends_line, shared);
+        self.tell(source, batch.at_ms, lines, spot, fanout);
         Ok(())
     }
 
@@ -383,36 +398,10 @@ impl Stream {
 
     fn tell(&self, source: &Source, at_ms: i64, lines: Option<Bytes>, spot: Option<Spot>, fanout: &Fanout) {
         if let Some(bytes) = lines {
-            let mut lines = LogLines::new(Some(source.worker), source.name.clone(), self.kind, at_ms, bytes);
+            let mut lines = LogLines::of(source, self.token >> 1, self.kind, at_ms, bytes);
             lines.spot = spot;
             fanout.publish(lines);
         }
-    }
-}
-
-impl Sink {
-    fn of(spec: &SinkSpec, stream: StreamKind) -> Sink {
-        Sink {
-            paths: spec.paths(stream).map(|path| path.map(PathBuf::from)),
-            format: Format::of(spec),
-            merged: spec.merged,
-            disabled: spec.disabled,
-        }
-    }
-
-    /// Nothing of its own file is told yet.
-    fn told(&self) -> Told {
-        let [own, _] = &self.paths;
-        Told::new(own.as_ref())
-    }
-
-    fn paths(&self) -> impl Iterator<Item = &PathBuf> {
-        self.paths.iter().flatten()
-    }
-
-    /// Other streams write to one of the files: lines must stay whole.
-    fn is_shared(&self, files: &Files) -> bool {
-        self.paths().any(|path| self.merged || files.is_shared(path))
     }
 }
 

@@ -4,17 +4,21 @@
 //! After a round it dawdles a little, so that a chatty stream costs one batch and not one a line, unless a pipe
 //! was found half full.
 
+use super::attic::Plan;
 use super::command::{Command, Flushed, Queue, Seam};
 use super::error::LogError;
 use super::fanout::{Fanout, Filter};
 use super::file::Files;
-use super::pipe::{Inlet, Step, Stream, Tools};
+use super::ledger::Ledger;
+use super::pipe::{Inlet, Stream, Tools};
 use super::record::Record;
+use super::rotate::Rotor;
 use super::seam;
-use super::spec::{Held, PumpNotice, SinkSpec, Source};
+use super::spec::{Held, PumpNotice, SinkSpec, Source, SpillFiles};
+use super::stuck::{RETRY_MS, Stuck};
 use crate::model::StreamKind;
 use crate::sys::clock;
-use crate::sys::pipe::{Scratch, capacity};
+use crate::sys::pipe::{Null, Scratch, capacity};
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::io::Errno;
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -26,10 +30,6 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Time to let bytes gather after a round.
 const DAWDLE_MS: u64 = 3;
-/// A stuck stream is tried again after this; later if more streams than this are stuck, as each try costs a copy.
-const RETRY_MS: u64 = 50;
-/// Latest retry.
-const RETRY_LIMIT_MS: u64 = 1000;
 /// Troubles wait in a queue of this length for an owner who does not listen.
 const OWED_NOTICES: usize = 1024;
 /// Epoll token of the command queue; streams have `entry << 1 | stream`.
@@ -83,7 +83,12 @@ impl Pump {
         self.push(Command::AddPipe { entry, stream, generation, pipe });
     }
 
-    /// The worker or its name changed.
+    /// Gives a stream memory to spill to. The keeper must hold both descriptors by now.
+    pub fn add_spill(&self, entry: u64, stream: StreamKind, files: SpillFiles) {
+        self.push(Command::AddSpill { entry, stream, files });
+    }
+
+    /// The worker, its name or its process changed.
     pub fn set_source(&self, entry: u64, source: Source) {
         self.push(Command::SetSource { entry, source });
     }
@@ -119,6 +124,11 @@ impl Pump {
         answer
     }
 
+    /// How logs are rotated, from now on. Before the first plan they are not.
+    pub fn plan(&self, plan: Plan) {
+        self.push(Command::Plan(Box::new(plan)));
+    }
+
     /// Opens all files anew when they are next written to.
     pub fn reopen(&self) {
         self.push(Command::Reopen);
@@ -137,42 +147,45 @@ impl Pump {
     }
 }
 
-struct Entry {
+pub(super) struct Entry {
     source: Source,
-    streams: [Stream; 2],
-}
-
-/// A stream that could not be written.
-struct Stuck {
-    due_ms: u64,
-    failures: u64,
-    what: String,
+    sink: SinkSpec,
+    pub(super) streams: [Stream; 2],
 }
 
 /// The thread's state.
-struct Run {
+pub(super) struct Run {
     queue: Arc<Queue>,
     epoll: OwnedFd,
-    tools: Tools,
-    entries: HashMap<u64, Entry>,
+    pub(super) tools: Tools,
+    pub(super) entries: HashMap<u64, Entry>,
     begun: bool,
     stopped: bool,
     /// Tokens of streams that may have something to do. Pipes report edges, so a token stays until a step has
     /// found the pipes empty.
-    ready: BTreeSet<u64>,
-    stuck: HashMap<u64, Stuck>,
+    pub(super) ready: BTreeSet<u64>,
+    pub(super) stuck: HashMap<u64, Stuck>,
+    /// Bytes in memory, by stream.
+    pub(super) spilled: HashMap<u64, u64>,
     /// Entries closed before the start.
     closing: Vec<u64>,
     settling: Vec<oneshot::Sender<()>>,
     notices: mpsc::Sender<PumpNotice>,
-    owed: VecDeque<PumpNotice>,
+    pub(super) owed: VecDeque<PumpNotice>,
 }
 
 impl Run {
     fn new(queue: Arc<Queue>, fanout: Fanout, notices: mpsc::Sender<PumpNotice>) -> io::Result<Run> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &queue.wake, epoll::EventData::new_u64(COMMANDS), epoll::EventFlags::IN)?;
-        let tools = Tools { files: Files::default(), scratch: Scratch::new()?, fanout, rendered: Vec::new() };
+        let tools = Tools {
+            files: Files::default(),
+            rotor: Rotor::new()?,
+            scratch: Scratch::new()?,
+            null: Null::open()?,
+            fanout,
+            rendered: Vec::new(),
+        };
         Ok(Run {
             queue,
             epoll,
@@ -182,6 +195,7 @@ impl Run {
             stopped: false,
             ready: BTreeSet::new(),
             stuck: HashMap::new(),
+            spilled: HashMap::new(),
             closing: Vec::new(),
             settling: Vec::new(),
             notices,
@@ -194,6 +208,9 @@ impl Run {
             self.wait();
             for command in self.queue.take() {
                 self.obey(command);
+            }
+            if self.begun {
+                self.tools.rotor.tick(&mut self.tools.files);
             }
             if self.begun && self.round() && !self.stopped {
                 self.dawdle();
@@ -211,7 +228,8 @@ impl Run {
             (false, false) => Some(retry.unwrap_or(RETRY_MS).min(RETRY_MS)),
             (false, true) => retry,
         };
-        let timeout = timeout.map(millis);
+        let due = self.tools.rotor.due_in().filter(|_| self.begun);
+        let timeout = [timeout, due].into_iter().flatten().min().map(millis);
         let mut events = Vec::with_capacity(256);
         match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
@@ -228,9 +246,10 @@ impl Run {
         let tokens = std::mem::take(&mut self.ready);
         let mut busy = tokens.is_empty();
         for token in tokens {
-            if self.stuck.get(&token).is_none_or(|stuck| stuck.due_ms <= now) {
-                busy |= self.step(token, now);
-            }
+            busy |= match self.stuck.get(&token) {
+                Some(stuck) if stuck.due_ms > now => self.overflow(token, now),
+                Some(_) | None => self.step(token, now),
+            };
         }
         for reply in self.settling.drain(..) {
             // Whoever asked may have gone.
@@ -242,43 +261,23 @@ impl Run {
     /// One stream's step. `true`: it is in a hurry.
     fn step(&mut self, token: u64, now: u64) -> bool {
         let (entry, stream) = of_token(token);
-        let Some(Entry { source, streams }) = self.entries.get_mut(&entry) else { return false };
+        let Some(Entry { source, streams, .. }) = self.entries.get_mut(&entry) else { return false };
         let slot = &mut streams[index(stream)];
         let outcome = slot.step(&mut self.tools, source);
-        let closed = std::mem::take(&mut slot.closed);
-        let done = match outcome {
+        let overflowed = slot.overflowed();
+        let spilled = overflowed.spilled;
+        match outcome {
             Ok(step) => {
                 if let Some(stuck) = self.stuck.remove(&token) {
-                    self.tell(PumpNotice::Recovered { entry, stream, failures: stuck.failures });
+                    let failures = stuck.failures;
+                    self.tell(PumpNotice::Recovered { entry, stream, failures, overflowed });
                 }
-                step
+                self.stepped(token, step, spilled)
             }
             Err(error) => {
-                self.trouble(token, &error, now);
-                Step::default()
+                self.trouble(token, &error, overflowed, now);
+                self.overflow(token, now)
             }
-        };
-        for inlet in closed {
-            self.unregister(&inlet);
-            self.owed.push_back(PumpNotice::PipeClosed { entry, stream, generation: inlet.generation });
-        }
-        if done.more {
-            self.ready.insert(token);
-        }
-        done.busy
-    }
-
-    fn trouble(&mut self, token: u64, error: &LogError, now: u64) {
-        let (entry, stream) = of_token(token);
-        let what = error.told();
-        let pause = (self.stuck.len() as u64).clamp(RETRY_MS, RETRY_LIMIT_MS);
-        let stuck =
-            self.stuck.entry(token).or_insert_with(|| Stuck { due_ms: 0, failures: 0, what: String::new() });
-        stuck.due_ms = now + pause;
-        stuck.failures += 1;
-        if stuck.what != what {
-            stuck.what.clone_from(&what);
-            self.tell(PumpNotice::Trouble { entry, stream, what });
         }
     }
 
@@ -292,6 +291,9 @@ impl Run {
 
     /// Gives the owner what it can take now.
     fn report(&mut self) {
+        while let Some(notice) = self.tools.rotor.turned.pop_front() {
+            self.tell(notice);
+        }
         while let Some(notice) = self.owed.pop_front() {
             match self.notices.try_send(notice) {
                 Ok(()) => {}
@@ -305,7 +307,7 @@ impl Run {
     }
 
     /// Queues a notice that the owner can do without.
-    fn tell(&mut self, notice: PumpNotice) {
+    pub(super) fn tell(&mut self, notice: PumpNotice) {
         if self.owed.len() < OWED_NOTICES {
             self.owed.push_back(notice);
         }
@@ -319,14 +321,19 @@ impl Run {
                 let inlet = Inlet { generation, capacity: capacity(&pipe), pipe };
                 self.add(entry, stream, inlet);
             }
+            Command::AddSpill { entry, stream, files } => self.add_spill(entry, stream, files),
             Command::SetSource { entry, source } => {
                 if let Some(known) = self.entries.get_mut(&entry) {
                     known.source = source;
+                    self.tools.enlist(&known.sink, &known.source);
+                    self.tools.release(&known.sink);
                 }
             }
             Command::SetSink { entry, sink } => {
                 if let Some(known) = self.entries.get_mut(&entry) {
                     known.streams.iter_mut().for_each(|stream| stream.set_sink(&sink, &mut self.tools.files));
+                    self.tools.enlist(&sink, &known.source);
+                    self.tools.release(&std::mem::replace(&mut known.sink, sink));
                     // What was stuck may not be any more.
                     for token in tokens(entry) {
                         self.stuck.entry(token).and_modify(|stuck| stuck.due_ms = 0);
@@ -351,6 +358,7 @@ impl Run {
                 // Whoever asked may have gone.
                 let _gone = reply.send(Seam { live, recent, ends });
             }
+            Command::Plan(plan) => self.tools.rotor.plan(*plan),
             Command::Reopen => self.tools.files.reopen(),
             Command::Settle { reply } => {
                 self.ready.extend(self.entries.keys().flat_map(|entry| tokens(*entry)));
@@ -375,13 +383,12 @@ impl Run {
     }
 
     fn attach(&mut self, entry: u64, source: Source, sink: &SinkSpec, held: Held) {
-        let records = Record::open(&held.record, StreamKind::Out)
-            .and_then(|out| Ok((out, Record::open(&held.record, StreamKind::Err)?)));
-        let (out, err) = match records {
-            Ok(records) => records,
+        let open = |stream| Ok((Record::open(&held.record, stream)?, Ledger::open(&held.record, stream)?));
+        let (out, err) = match open(StreamKind::Out).and_then(|out| Ok((out, open(StreamKind::Err)?))) {
+            Ok(both) => both,
             Err(error) => {
                 for stream in [StreamKind::Out, StreamKind::Err] {
-                    self.tell(PumpNotice::Trouble { entry, stream, what: error.told() });
+                    self.told(entry, stream, &error);
                 }
                 return;
             }
@@ -396,7 +403,8 @@ impl Run {
             Stream::attach(first, StreamKind::Out, held.out_staging, out, sink, files),
             Stream::attach(second, StreamKind::Err, held.err_staging, err, sink, files),
         ];
-        self.entries.insert(entry, Entry { source, streams });
+        self.tools.enlist(sink, &source);
+        self.entries.insert(entry, Entry { source, sink: sink.clone(), streams });
         self.ready.extend(tokens(entry));
     }
 
@@ -408,7 +416,7 @@ impl Run {
         };
         let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
         if let Err(error) = epoll::add(&self.epoll, &inlet.pipe, epoll::EventData::new_u64(token), flags) {
-            self.tell(PumpNotice::Trouble { entry, stream, what: format!("watch a log pipe: {error}") });
+            self.told(entry, stream, &LogError::Pipe(error.into()));
             return;
         }
         known.streams[index(stream)].add(inlet);
@@ -417,38 +425,41 @@ impl Run {
 
     fn close(&mut self, entry: u64) {
         self.owed.push_back(PumpNotice::Closed { entry });
-        let Some(Entry { source, mut streams }) = self.entries.remove(&entry) else { return };
+        let Some(Entry { source, sink, mut streams }) = self.entries.remove(&entry) else { return };
         for (slot, token) in streams.iter_mut().zip(tokens(entry)) {
             if let Err(error) = slot.finish(&mut self.tools, &source) {
-                let what = format!("{}; {} bytes or more are lost", error.told(), slot.staged());
-                self.tell(PumpNotice::Trouble { entry, stream: of_token(token).1, what });
+                let what = format!("{}; {} bytes or more are lost", error.told(), slot.kept());
+                let (stream, overflowed) = (of_token(token).1, slot.overflowed());
+                self.tell(PumpNotice::Trouble { entry, stream, what, overflowed });
             }
             slot.inlets.iter().chain(&slot.closed).for_each(|inlet| self.unregister(inlet));
             self.ready.remove(&token);
             self.stuck.remove(&token);
+            self.spilled.remove(&token);
         }
+        self.tools.release(&sink);
         if !self.entries.values().any(|other| other.source.worker == source.worker) {
             self.tools.fanout.forget(source.worker);
         }
     }
 
     /// The keeper's copy keeps the pipe open, so closing ours would not end the watch.
-    fn unregister(&self, inlet: &Inlet) {
+    pub(super) fn unregister(&self, inlet: &Inlet) {
         if let Err(error) = epoll::delete(&self.epoll, &inlet.pipe) {
             tracing::warn!(%error, "failed to stop watching a log pipe");
         }
     }
 }
 
-fn tokens(entry: u64) -> [u64; 2] {
+pub(super) fn tokens(entry: u64) -> [u64; 2] {
     [entry << 1, (entry << 1) | 1]
 }
 
-fn of_token(token: u64) -> (u64, StreamKind) {
+pub(super) fn of_token(token: u64) -> (u64, StreamKind) {
     (token >> 1, if token & 1 == 0 { StreamKind::Out } else { StreamKind::Err })
 }
 
-fn index(stream: StreamKind) -> usize {
+pub(super) fn index(stream: StreamKind) -> usize {
     match stream {
         StreamKind::Out => 0,
         StreamKind::Err => 1,

@@ -1,6 +1,6 @@
 //! What was asked for, fully resolved: no default, relative path or environment look-up is left.
 
-use super::policy::{Limits, Logs, Readiness, Restart, Scheduling, Stop};
+use super::policy::{Limits, Logs, Readiness, Reload, Restart, Scheduling, Stop};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::fmt;
@@ -37,6 +37,9 @@ pub struct App {
     pub stop: Stop,
     /// When it is ready.
     pub readiness: Readiness,
+    /// How its instances are replaced.
+    #[serde(default)]
+    pub reload: Reload,
     /// Limits.
     pub limits: Limits,
     /// Output.
@@ -73,10 +76,19 @@ pub struct Program {
 }
 
 impl Program {
-    /// True if Node (or something that calls itself so) runs it: it gets the child channel's protocol.
+    /// True if Node (or something that calls itself so) runs it: it can be a worker of a cluster.
     pub fn is_node(&self) -> bool {
-        let base = self.interpreter.rsplit('/').next().unwrap_or("");
+        let base = self.interpreter_name();
         base == "node" || base == "nodejs" || base.starts_with("node@")
+    }
+
+    /// True if `process.send` is for it: Bun and Deno speak Node's child channel too, but not its cluster protocol.
+    pub fn has_channel(&self) -> bool {
+        self.is_node() || matches!(self.interpreter_name(), "bun" | "deno")
+    }
+
+    fn interpreter_name(&self) -> &str {
+        self.interpreter.rsplit('/').next().unwrap_or("")
     }
 
     /// The whole command line.

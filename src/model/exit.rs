@@ -16,8 +16,11 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// From the raw status of `wait4(2)`.
+    /// From the raw status of `wait4(2)`; those are never negative, so a negative one stands for an unknown end.
     pub fn from_wait_status(status: i32) -> Exit {
+        if status < 0 {
+            return Exit::Unknown;
+        }
         let signal = status & 0x7f;
         if signal == 0 { Exit::Code((status >> 8) & 0xff) } else { Exit::Signal(signal) }
     }

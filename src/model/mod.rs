@@ -1,6 +1,6 @@
 //! The words everybody uses. No I/O, no async, no clock: plain data that the core decides over,
-//! the wire carries and the screen shows. Not for parsing what users write (that is `config`)
-//! and not for printing (that is `fmt` and `cli::out`).
+//! the wire carries and the screen shows. Not for reading what users write (that is `config`; only `quantity` and
+//! `rotation`, whose words the daemon keeps as written, are here) and not for printing (that is `fmt` and `cli::out`).
 
 pub mod app;
 pub mod change;
@@ -10,7 +10,9 @@ pub mod level;
 pub mod mark;
 pub mod order;
 pub mod policy;
+pub mod quantity;
 pub mod reason;
+pub mod rotation;
 pub mod select;
 pub mod snapshot;
 pub mod state;
@@ -24,6 +26,7 @@ pub use app::App;
 pub use exit::Exit;
 pub use order::Order;
 pub use reason::Reason;
+pub use rotation::Rotation;
 pub use select::Selector;
 pub use state::{Desired, State};
 pub use stream::StreamKind;

@@ -4,7 +4,7 @@ use super::app::{App, Env};
 use super::reason::Reason;
 use super::select::{SelectError, Selector};
 use super::state::{Desired, State};
-use super::worker::WorkerId;
+use super::worker::{Run, WorkerId};
 use serde::{Deserialize, Serialize};
 
 /// A verb about the fleet. The answer comes when it is done, not when it is accepted.
@@ -36,6 +36,9 @@ pub enum Order {
         select: Selector,
         /// What changes on the way.
         update: Update,
+        /// How.
+        #[serde(default)]
+        rolling: Rolling,
     },
     /// Stop and remove.
     Delete {
@@ -80,6 +83,8 @@ pub enum IfPresent {
     Restart,
     /// `reload file.config.js`: reload all of that name with the new settings.
     Reload,
+    /// `reload --force file.config.js`: as `Reload`, and each takes over in the end, ready or not.
+    ReloadAnyway,
     /// `start -f`: add more of the same name.
     Add,
 }
@@ -89,6 +94,17 @@ pub enum IfPresent {
 pub struct Update {
     /// Merged over the worker's environment (`--update-env`).
     pub env: Option<Env>,
+}
+
+/// How a reload rolls over the instances of an app.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rolling {
+    /// So many at a time, whatever the app says.
+    #[serde(default)]
+    pub width: Option<u32>,
+    /// Go on regardless, as PM2: a process that is not ready in time takes over all the same.
+    #[serde(default)]
+    pub force: bool,
 }
 
 /// Target of `scale`.
@@ -138,6 +154,12 @@ pub struct Touched {
     pub state: State,
     /// Why.
     pub reason: Reason,
+    /// The new process that was abandoned.
+    #[serde(default)]
+    pub abandoned: Option<Run>,
+    /// The end of what an abandoned new process wrote to its stderr.
+    #[serde(default)]
+    pub last_words: Vec<String>,
 }
 
 /// What was done to a worker.

@@ -1,5 +1,6 @@
 //! How a worker is to be treated: restart, stop, readiness, limits, logs. Defaults are PM2 7's.
 
+use super::rotation::Words;
 use super::units::Bytes;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -66,11 +67,66 @@ pub struct Readiness {
     pub wait_ready: bool,
     /// Give up waiting after this (`start` goes on; `reload` abandons the replacement).
     pub listen_timeout: Duration,
+    /// Give it `NOTIFY_SOCKET` and wait for `READY=1` there (sd_notify(3)).
+    #[serde(default)]
+    pub notify: bool,
+    /// Ask it over HTTP until it answers well.
+    #[serde(default)]
+    pub health: Option<Health>,
+}
+
+impl Readiness {
+    /// The app was declared to say, or show, when it is ready: nothing else counts then.
+    pub fn is_declared(&self) -> bool {
+        self.wait_ready || self.notify || self.health.is_some()
+    }
+}
+
+/// A question over HTTP that only a process that can serve answers with a status below 400.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// What to GET.
+    pub path: String,
+    /// Where; `None`: the first TCP port that the process listens on.
+    pub port: Option<u16>,
+    /// Pause between two questions.
+    pub interval: Duration,
+    /// How long an answer may take.
+    pub timeout: Duration,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Health {
+            path: "/".to_owned(),
+            port: None,
+            interval: Duration::from_millis(250),
+            timeout: Duration::from_millis(1000),
+        }
+    }
+}
+
+/// How the instances of an app are replaced.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reload {
+    /// So many at a time; `None`: [`Reload::WIDTH`].
+    #[serde(default)]
+    pub width: Option<u32>,
+}
+
+impl Reload {
+    /// PM2's.
+    pub const WIDTH: u32 = 2;
 }
 
 impl Default for Readiness {
     fn default() -> Self {
-        Readiness { wait_ready: false, listen_timeout: Duration::from_millis(3000) }
+        Readiness {
+            wait_ready: false,
+            listen_timeout: Duration::from_millis(3000),
+            notify: false,
+            health: None,
+        }
     }
 }
 
@@ -98,6 +154,23 @@ pub struct Logs {
     pub json: bool,
     /// Neither files nor streaming.
     pub disabled: bool,
+    /// What happens to output that no file takes and no memory is left for.
+    #[serde(default)]
+    pub overflow: Overflow,
+    /// Words of [`super::rotation`] that differ from the home's.
+    #[serde(default, skip_serializing_if = "Words::is_empty")]
+    pub rotate: Words,
+}
+
+/// What gives way when log files take nothing and the memory meant for that is used up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Overflow {
+    /// The output: it is counted and dropped, and a line in the log says how much is missing.
+    #[default]
+    Drop,
+    /// The worker: it waits when it writes, until the files take its output again. Nothing is lost.
+    Block,
 }
 
 /// How the connections to a cluster app's ports are shared out.

@@ -77,6 +77,15 @@ pub struct WorkerView {
     pub reloading: bool,
     /// PM2's custom metrics (`axm_monitor`), actions and options as the app sent them.
     pub axm: Option<Arc<Axm>>,
+    /// The version of the Node that runs it, as it said (`20.20.2`).
+    #[serde(default)]
+    pub node_version: Option<String>,
+    /// What went wrong with its present or last process, beside its end; completes "failed to …".
+    #[serde(default)]
+    pub trouble: Option<String>,
+    /// What became of output that its log files did not take; `None`: they took all.
+    #[serde(default)]
+    pub log_trouble: Option<LogTrouble>,
     /// Out log file with its instance id, absolute; `None` if off.
     pub out_file: Option<String>,
     /// Error log file likewise.
@@ -87,6 +96,34 @@ pub struct WorkerView {
     pub unique_id: String,
     /// What was asked for.
     pub app: Arc<App>,
+}
+
+/// A worker's log files take nothing, or did so for a while and it cost output. The worker itself runs on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogTrouble {
+    /// Why they take nothing, completing "failed to …"; `None`: they do again.
+    pub what: Option<String>,
+    /// Since when that is so.
+    pub since: Stamp,
+    /// Bytes that wait in memory.
+    pub spilled: u64,
+    /// Bytes dropped so far.
+    pub dropped: u64,
+    /// Lines in them.
+    pub dropped_lines: u64,
+}
+
+impl std::fmt::Display for LogTrouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.what {
+            Some(what) => write!(f, "failed to {what}; {} bytes wait in memory", self.spilled)?,
+            None => f.write_str("written again")?,
+        }
+        if self.dropped > 0 {
+            write!(f, "; {} bytes ({} lines) dropped", self.dropped, self.dropped_lines)?;
+        }
+        Ok(())
+    }
 }
 
 /// What an app says of itself in PM2's message format.
@@ -101,6 +138,19 @@ pub struct Axm {
 }
 
 impl WorkerView {
+    /// The version of the Node that runs it: what it said, else what was known before.
+    pub fn node_version(&self) -> Option<&str> {
+        self.node_version.as_deref().or(self.app.node_version.as_deref())
+    }
+
+    /// Why it is as it is: first what went wrong, if something did.
+    pub fn why(&self) -> String {
+        match &self.trouble {
+            Some(what) => format!("failed to {what}; {}", self.reason),
+            None => self.reason.to_string(),
+        }
+    }
+
     /// How long its process has been up at `now`; zero when it is not online.
     pub fn uptime(&self, now: Stamp) -> std::time::Duration {
         match self.started {

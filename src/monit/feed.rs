@@ -131,6 +131,8 @@ mod tests {
             worker: Some(WorkerId(1)),
             name: "api".into(),
             stream: StreamKind::Err,
+            instance: None,
+            pid: None,
             at_ms: Some(5),
             history: false,
             path: None,

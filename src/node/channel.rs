@@ -1,10 +1,11 @@
 //! One worker's channel: the socket with its in- and outbox. What the messages mean is not known here.
 
-use super::codec::{Flushed, Inbox, Line, Outbox};
-use crate::sys::fd;
+use super::codec::{Flushed, Inbox, Line, MAX_QUEUED, Outbox, Piece, WHOLE};
+use crate::sys::{fd, socket};
 use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 /// What a handle on its way to the worker is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,11 +37,11 @@ pub struct Channel {
     deaf: bool,
 }
 
-/// What [`Channel::read`] found.
+/// What there is to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Read {
-    /// Something; perhaps there is more.
-    Some,
+    /// So many bytes; perhaps there is more.
+    Some(usize),
     /// Nothing at the moment.
     Nothing,
     /// The end: the worker is gone or has disconnected.
@@ -50,6 +51,7 @@ pub enum Read {
 impl Channel {
     /// Watches `socket` under `token`.
     pub fn open(socket: OwnedFd, token: u64, epoll: &OwnedFd) -> Result<Channel, Errno> {
+        socket::widen_buffer(&socket, MAX_QUEUED);
         epoll::add(epoll, &socket, EventData::new_u64(token), EventFlags::IN)?;
         Ok(Channel {
             socket,
@@ -66,25 +68,51 @@ impl Channel {
         self.token
     }
 
-    /// Reads once, at most `buffer`. Level-triggered and one buffer a turn: a flood takes its turn like the others.
-    /// Descriptors that come along are closed: nobody here has a use for them.
-    pub fn read(&mut self, buffer: &mut [u8], line: impl FnMut(Line)) -> Read {
-        match fd::receive(&self.socket, buffer) {
-            Ok(received) if received.bytes == 0 => Read::End,
-            Ok(received) => {
-                self.inbox.push(buffer.get(..received.bytes).unwrap_or_default(), line);
-                Read::Some
-            }
+    /// Looks at what is there, at most `buffer`. Level-triggered and one buffer a turn: a flood takes its turn like
+    /// the others.
+    pub fn peek(&self, buffer: &mut [u8]) -> Read {
+        match fd::peek(&self.socket, buffer) {
+            Ok(0) => Read::End,
+            Ok(bytes) => Read::Some(bytes),
             Err(Errno::AGAIN) => Read::Nothing,
             // ECONNRESET: it ended with something of ours unread; what it had said came before.
             Err(_) => Read::End,
         }
     }
 
+    /// The line that ends with these bytes, if they end one.
+    pub fn hear(&mut self, bytes: &[u8]) -> Option<Line> {
+        let mut heard = None;
+        self.inbox.push(bytes, |line| heard = Some(line));
+        heard
+    }
+
+    /// Drops what was heard of a line that cannot be JSON; false if it can.
+    pub fn drop_binary(&mut self) -> bool {
+        self.inbox.drop_binary()
+    }
+
+    /// Takes bytes off the socket that were looked at, once what they say is done: a daemon that is killed in between
+    /// leaves them to the next one. Descriptors that came along are closed: nobody here has a use for them.
+    pub fn consume(&self, mut bytes: usize, scratch: &mut [u8]) {
+        while bytes > 0 {
+            let most = bytes.min(scratch.len());
+            match fd::receive(&self.socket, scratch.get_mut(..most).unwrap_or_default()) {
+                Ok(received) if received.bytes > 0 => bytes -= received.bytes.min(bytes),
+                Ok(_) | Err(_) => return,
+            }
+        }
+    }
+
     /// Writes what can be written, and watches for room if there is none.
     pub fn flush(&mut self, epoll: &OwnedFd) -> Flushed {
         let socket = &self.socket;
-        let send = |bytes: &[u8], handle: Option<BorrowedFd<'_>>| fd::send(socket, bytes, handle.as_slice());
+        let send = |piece: Piece<'_>| {
+            if piece.begins && piece.bytes.len() > WHOLE && !is_empty_enough(socket) {
+                return Err(Errno::AGAIN);
+            }
+            fd::send(socket, piece.bytes, piece.handle.as_slice())
+        };
         let flushed = match (self.deaf, self.outbox.flush(send)) {
             (true, _) => Flushed::Done,
             (false, Ok(flushed)) => flushed,
@@ -114,4 +142,12 @@ pub fn unwatch(epoll: &OwnedFd, source: impl AsFd) {
     match epoll::delete(epoll, source) {
         Ok(()) | Err(_) => {}
     }
+}
+
+/// Whether a quarter of the buffer is in use at most: then poll(2) calls a unix socket writable (`unix_writable`), and a
+/// line of up to three quarters goes out in one sendmsg, which a kill cannot interrupt.
+fn is_empty_enough(socket: &OwnedFd) -> bool {
+    let mut fds = [PollFd::new(socket, PollFlags::OUT)];
+    let now = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut fds, Some(&now)).is_ok() && fds.iter().any(|fd| fd.revents().contains(PollFlags::OUT))
 }

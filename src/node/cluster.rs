@@ -3,13 +3,12 @@
 use super::channel::Purpose;
 use super::core::{Core, Source};
 use super::dispatch::{REST_FULL, REST_NO_FDS};
-use super::event::NodeEvent;
 use super::line;
 use super::listener::{Kind, Listener};
 use super::message::Ask;
 use super::worker::Phase;
 use crate::model::Run;
-use crate::sys::{holder, socket};
+use crate::sys::socket;
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use serde_json::{Value, json};
@@ -23,13 +22,27 @@ impl Core {
     /// A listener of a former daemon. Its workers join it as their channels are added.
     pub(super) fn adopt_listener(&mut self, entry: u64, fds: Vec<(u32, OwnedFd)>, blob: &[u8]) {
         self.last_entry = self.last_entry.max(entry);
-        match Listener::adopt(blob, fds) {
+        let copies: Vec<OwnedFd> = fds.iter().filter_map(|(_, fd)| fd.try_clone().ok()).collect();
+        let sockets_lost = fds.is_empty();
+        let adopted = Listener::adopt(blob, fds);
+        let revived = || if sockets_lost { Listener::revive(blob) } else { None };
+        match adopted.or_else(revived) {
             Some(listener) => {
+                for (index, socket) in listener.sockets.iter().filter(|_| sockets_lost) {
+                    self.keep.keep(entry, *index, socket.fd.as_fd());
+                }
                 self.listeners.insert(entry, listener);
                 self.refresh(entry);
             }
             // Nobody could say who may use it: the next to ask for the address binds it anew.
-            None => self.keep.forget(entry),
+            None => {
+                if sockets_lost {
+                    tracing::error!(entry, "failed to listen again where keeper and daemon did");
+                }
+                // Its port would be taken until the keeper has closed its copy.
+                copies.iter().for_each(socket::stop_listening);
+                self.keep.forget(entry);
+            }
         }
     }
 
@@ -39,9 +52,16 @@ impl Core {
             let Some(listener) = self.listeners.get_mut(&entry) else { continue };
             let before = listener.holders.len();
             listener.holders.retain(|other, _| other.entry != run.entry || *other == run);
+            listener.asked.retain(|other, _| other.entry != run.entry || *other == run);
             let changed = listener.holders.len() != before;
-            if listener.holders.contains_key(&run) && listener.kind != Kind::Shared {
-                listener.rotation.join(run);
+            let address = listener.display();
+            if listener.holders.contains_key(&run) {
+                if listener.kind != Kind::Shared {
+                    listener.rotation.join(run);
+                }
+                if let Some(worker) = self.workers.get_mut(&run) {
+                    worker.open.insert(address);
+                }
             }
             if changed {
                 self.save(entry);
@@ -55,7 +75,7 @@ impl Core {
         for entry in self.entries(|_| true) {
             let Some(listener) = self.listeners.get_mut(&entry) else { continue };
             listener.rotation.gone(run);
-            if listener.holders.remove(&run).is_some() {
+            if listener.drop_holder(run).is_some() {
                 self.save(entry);
                 self.refresh(entry);
             }
@@ -69,20 +89,24 @@ impl Core {
             Phase::Serving | Phase::Stopping => {}
             Phase::Draining | Phase::Leaving => return,
         }
-        let key = ask.key();
-        let address = ask.display();
-        match self.grant(run, ask, data) {
+        let (app, key) = (Arc::clone(&worker.app), ask.key());
+        // The former daemon granted it and did not live to take the question off the socket.
+        let granted = self.entries(|l| l.app == app && l.key == key && l.asked.get(&run) == Some(&seq));
+        if let Some(entry) = granted.first() {
+            self.answer(run, seq, *entry);
+            return;
+        }
+        match self.grant(run, seq, ask.clone(), data) {
             Ok(entry) => self.answer(run, seq, entry),
             Err(errno) => {
                 self.refuse(run, seq, &key, errno);
-                let what = self.explain(run, &address, errno);
-                self.emit(NodeEvent::BindFailed { run, address, what });
+                self.report(run, &ask, errno);
             }
         }
     }
 
     /// Makes it a holder of the listener for what it asks; kept and recorded before anybody uses it.
-    fn grant(&mut self, run: Run, ask: Ask, data: Value) -> Result<u64, Errno> {
+    fn grant(&mut self, run: Run, seq: u64, ask: Ask, data: Value) -> Result<u64, Errno> {
         let worker = self.workers.get(&run).ok_or(Errno::INVAL)?;
         if ask.fd.is_some_and(|fd| fd >= 0) {
             // The number means nothing in another process.
@@ -94,9 +118,13 @@ impl Core {
         let known = self.entries(|l| l.app == app && l.key == key).first().copied();
         let entry = match known {
             Some(entry) => entry,
-            None => self.open(&app, ask, kind, slot, data)?,
+            None => self.open(&app, ask, kind, slot, data.clone())?,
         };
         let listener = self.listeners.get_mut(&entry).ok_or(Errno::INVAL)?;
+        if listener.data.is_null() {
+            // Another kind of server was here first: a TLS server dies of an answer without its ticket keys.
+            listener.data = data;
+        }
         if listener.holders.contains_key(&run) {
             // A second handle under one key would fail an assertion in the worker.
             return Err(Errno::ADDRINUSE);
@@ -104,6 +132,7 @@ impl Core {
         let index = listener.index(slot);
         let (fd, new) = listener.socket_for(slot)?;
         listener.holders.insert(run, slot);
+        listener.asked.insert(run, seq);
         if new || known.is_none() {
             self.keep.keep(entry, index, fd.as_fd());
         }
@@ -162,39 +191,6 @@ impl Core {
         self.tell(run, line::plain(&reply));
     }
 
-    /// Completes "failed to …"; names the holder of the port where that can be found out.
-    fn explain(&mut self, run: Run, address: &str, errno: Errno) -> String {
-        let why = std::io::Error::from(errno);
-        if errno != Errno::ADDRINUSE {
-            return format!("listen on `{address}`: {why}");
-        }
-        let holder = port_of(address).and_then(|port| {
-            let ours = self.workers.get(&run).map(|w| Arc::clone(&w.app));
-            let other = self.listeners.values().find(|l| l.address().is_some_and(|at| at.port() == port));
-            match (other, ours) {
-                (Some(l), Some(app)) if l.app == app => Some("this app itself".to_owned()),
-                (Some(l), _) => Some(format!("app `{}`", l.app)),
-                (None, _) => self.search(port, address.starts_with("udp ")),
-            }
-        });
-        let by = holder.map(|holder| format!(", held by {holder}")).unwrap_or_default();
-        format!("listen on `{address}`: address already in use{by}")
-    }
-
-    /// Searching all descriptors of all processes takes milliseconds: one search a second and port will do.
-    fn search(&mut self, port: u16, udp: bool) -> Option<String> {
-        if let Some((known, at, found)) = &self.last_search
-            && *known == port
-            && self.now < at + 1000
-        {
-            return found.clone();
-        }
-        let found = if udp { holder::of_udp(port) } else { holder::of_tcp(port) };
-        let found = found.map(|holder| holder.to_string());
-        self.last_search = Some((port, self.now, found.clone()));
-        found
-    }
-
     /// A worker's server is closed. When that was the last and the app's own wish, the listener closes at once, before
     /// the next message is read: the app may want to listen there again.
     pub(super) fn closed(&mut self, run: Run, key: &str) {
@@ -203,10 +199,15 @@ impl Core {
         for entry in self.entries(|l| l.app == app && l.key == key) {
             let Some(listener) = self.listeners.get_mut(&entry) else { continue };
             listener.rotation.leave(run);
-            if listener.holders.remove(&run).is_none() {
+            if listener.drop_holder(run).is_none() {
                 continue;
             }
-            if listener.holders.is_empty() && wish {
+            let address = listener.display();
+            let is_unused = listener.holders.is_empty();
+            if let Some(worker) = self.workers.get_mut(&run) {
+                worker.closes(&address);
+            }
+            if is_unused && wish {
                 self.close_listener(entry);
             } else {
                 self.save(entry);
@@ -235,6 +236,11 @@ impl Core {
 
     /// It took the connection, or not.
     pub(super) fn answered(&mut self, run: Run, ack: u64, accepted: bool) {
+        let channel = self.workers.get(&run).and_then(|w| w.channel.as_ref());
+        if channel.is_some_and(|c| c.outbox.under_way() == Some(&Purpose::Connection { seq: ack })) {
+            // It has the handle, then. The acknowledgement of that was spoilt by what the worker wrote between.
+            self.handle_arrived(run);
+        }
         let handed = self.workers.get_mut(&run).and_then(|w| w.handed.remove(&ack));
         let Some(listener) = handed.and_then(|entry| self.listeners.get_mut(&entry)) else { return };
         if accepted {
@@ -317,7 +323,8 @@ impl Core {
     }
 
     /// Closes listeners that the app does not use any more: nobody has held them for a while, and all of its workers
-    /// listen elsewhere (it was reloaded with another port). A crashed app has no workers and keeps its ports.
+    /// listen elsewhere (it was reloaded with another port), or have left the cluster on their own will and live on.
+    /// A crashed app has no workers and keeps its ports.
     pub(super) fn sweep(&mut self) {
         let (due, later): (Vec<_>, Vec<_>) = self
             .listeners
@@ -325,7 +332,7 @@ impl Core {
             .filter_map(|(entry, listener)| Some((*entry, listener.abandoned? + ABANDONED)))
             .partition(|(_, at)| *at <= self.now);
         for (entry, _) in &due {
-            if self.listeners.get(entry).is_some_and(|listener| self.all_listen_elsewhere(&listener.app)) {
+            if self.listeners.get(entry).is_some_and(|listener| self.nobody_comes_back(&listener.app)) {
                 self.close_listener(*entry);
             }
         }
@@ -336,20 +343,23 @@ impl Core {
         }
     }
 
-    fn all_listen_elsewhere(&self, app: &str) -> bool {
-        let mut serving =
-            self.workers.iter().filter(|(_, w)| &*w.app == app && w.phase == Phase::Serving).peekable();
+    fn nobody_comes_back(&self, app: &str) -> bool {
+        let mut of_app = self.workers.iter().filter(|(_, w)| &*w.app == app).peekable();
         let holds = |run: &Run| self.listeners.values().any(|listener| listener.holders.contains_key(run));
-        serving.peek().is_some() && serving.all(|(run, _)| holds(run))
+        let has_left = |phase| match phase {
+            Phase::Leaving => true,
+            Phase::Serving | Phase::Draining | Phase::Stopping => false,
+        };
+        let is_on_its_way_out = |phase| match phase {
+            Phase::Draining | Phase::Stopping => true,
+            Phase::Serving | Phase::Leaving => false,
+        };
+        let some = of_app.clone().any(|(_, w)| !is_on_its_way_out(w.phase));
+        some && of_app.all(|(run, w)| is_on_its_way_out(w.phase) || has_left(w.phase) || holds(run))
     }
 
     /// The listeners with this property.
     pub(super) fn entries(&self, has: impl Fn(&Listener) -> bool) -> Vec<u64> {
         self.listeners.iter().filter(|(_, listener)| has(listener)).map(|(entry, _)| *entry).collect()
     }
-}
-
-/// The port in an address made by [`Ask::display`].
-fn port_of(address: &str) -> Option<u16> {
-    address.rsplit_once(':')?.1.parse().ok()
 }

@@ -4,6 +4,7 @@
 //! What Node demands of whoever writes to it:
 //! * an invalid line kills the worker, so a line that was begun is finished before anything else is written, and a
 //!   line of at most 32 KiB goes out in one sendmsg, which Linux takes whole or not at all: kill -9 cannot tear it;
+//!   a longer one is begun only when the socket's buffer has room for it;
 //! * libuv attaches one descriptor to one read of up to 64 KiB, so a second handle before the first is acknowledged
 //!   may end up with the wrong message: at most one is under way, and all that was said after it waits behind it;
 //! * acknowledgements jump that queue, else both sides could wait for each other.
@@ -18,6 +19,9 @@ pub const MAX_LINE: usize = 4 << 20;
 
 /// Bytes of droppable lines that may wait for a worker that does not read.
 pub const MAX_QUEUED: usize = 1 << 20;
+
+/// A line of so many bytes is taken whole by one sendmsg, or not at all (SKB_MAX_ALLOC in net/unix/af_unix.c).
+pub const WHOLE: usize = 32 << 10;
 
 /// How much of a line that is too long is kept, enough to see what kind of message it is.
 const HEAD: usize = 64;
@@ -64,6 +68,15 @@ impl Inbox {
         }
     }
 
+    /// Drops the line so far if it cannot become JSON.
+    pub fn drop_binary(&mut self) -> bool {
+        let is = is_binary(&self.buffer);
+        if is {
+            self.buffer.clear();
+        }
+        is
+    }
+
     fn take(&mut self) -> Line {
         let bytes = std::mem::take(&mut self.buffer);
         match self.skipping.take() {
@@ -71,6 +84,22 @@ impl Inbox {
             None => Line::Whole(bytes),
         }
     }
+}
+
+/// Whether these bytes begin as a message of Node's `advanced` serialization does: with its length, big-endian.
+pub fn is_binary(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&0)
+}
+
+/// What is to be written at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Piece<'a> {
+    /// To be written.
+    pub bytes: &'a [u8],
+    /// To go with them.
+    pub handle: Option<BorrowedFd<'a>>,
+    /// They begin a line.
+    pub begins: bool,
 }
 
 /// Lines on their way to a worker. `T` tells what a handle was for, for whoever learns that it was refused.
@@ -140,25 +169,32 @@ impl<T> Outbox<T> {
         self.urgent.push_back(line);
     }
 
+    /// What the handle under way is for.
+    pub fn under_way(&self) -> Option<&T> {
+        self.unacknowledged.as_ref()
+    }
+
     /// The handle under way was acknowledged or refused: what it was for. `None` if there is none (it was a
     /// predecessor's).
     pub fn acknowledged(&mut self) -> Option<T> {
         self.unacknowledged.take()
     }
 
-    /// Writes as much as `send` takes; `send` gets bytes and the descriptor to attach and returns the bytes taken.
+    /// Writes as much as `send` takes; `send` returns the bytes taken.
     pub fn flush(
         &mut self,
-        mut send: impl FnMut(&[u8], Option<BorrowedFd<'_>>) -> Result<usize, Errno>,
+        mut send: impl FnMut(Piece<'_>) -> Result<usize, Errno>,
     ) -> Result<Flushed, Errno> {
         loop {
             let sent = if let Some((line, written)) = &mut self.begun {
-                send(line.get(*written..).unwrap_or_default(), None).map(|n| *written += n)
+                let bytes = line.get(*written..).unwrap_or_default();
+                send(Piece { bytes, handle: None, begins: false }).map(|n| *written += n)
             } else if let Some(line) = self.urgent.front() {
-                send(line, None).map(|n| self.begun = self.urgent.pop_front().map(|line| (line, n)))
+                send(Piece { bytes: line, handle: None, begins: true })
+                    .map(|n| self.begun = self.urgent.pop_front().map(|line| (line, n)))
             } else if let (Some(item), None) = (self.queue.front(), &self.unacknowledged) {
-                let fd = item.handle.as_ref().map(|(fd, _)| fd.as_fd());
-                send(&item.line, fd).map(|n| self.begin(n))
+                let handle = item.handle.as_ref().map(|(fd, _)| fd.as_fd());
+                send(Piece { bytes: &item.line, handle, begins: true }).map(|n| self.begin(n))
             } else {
                 return Ok(Flushed::Done);
             };
@@ -200,7 +236,7 @@ mod tests {
     /// Sends everything and notes it; `*` marks a descriptor.
     fn written(outbox: &mut Outbox<&'static str>) -> String {
         let mut out = String::new();
-        let result = outbox.flush(|bytes, fd| {
+        let result = outbox.flush(|Piece { bytes, handle: fd, .. }| {
             out.push_str(std::str::from_utf8(bytes).unwrap());
             out.push_str(if fd.is_some() { "*" } else { "" });
             Ok(bytes.len())
@@ -252,7 +288,7 @@ mod tests {
         outbox.push(b"long".to_vec());
         let mut room = 2;
         let blocked =
-            outbox.flush(|_, _| if std::mem::take(&mut room) == 0 { Err(Errno::AGAIN) } else { Ok(2) });
+            outbox.flush(|_| if std::mem::take(&mut room) == 0 { Err(Errno::AGAIN) } else { Ok(2) });
         assert_eq!(blocked, Ok(Flushed::Full));
         outbox.push_acknowledgement(b"A".to_vec());
         assert_eq!(written(&mut outbox), "ngA");
@@ -288,7 +324,7 @@ mod tests {
             let mut got = Vec::new();
             let mut takes = takes.into_iter().chain([9]).cycle();
             for _ in 0..2000 {
-                let result = outbox.flush(|bytes, _| match takes.next().unwrap_or(1) {
+                let result = outbox.flush(|Piece { bytes, .. }| match takes.next().unwrap_or(1) {
                     0 => Err(Errno::AGAIN),
                     n => {
                         let n = n.min(bytes.len());

@@ -2,11 +2,12 @@
 //! and events go out; the cluster's part is in `cluster`, leaving in `drain`, the loop in `turn`.
 
 use super::channel::{Channel, Read, unwatch};
-use super::codec::{Flushed, Line};
+use super::codec::{self, Flushed, Line};
 use super::event::{Keep, NodeEvent};
 use super::line;
 use super::listener::Listener;
 use super::message::{self, Incoming};
+use super::trouble::Searcher;
 use super::worker::{ChannelSpec, Worker};
 use crate::model::Run;
 use crate::sys::clock;
@@ -21,6 +22,9 @@ use tokio::sync::mpsc::Sender;
 /// One read of a channel: what the kernel's socket buffer holds at most is a few of these.
 const READ: usize = 64 << 10;
 
+/// Between two reports of closed addresses, in milliseconds.
+const PACE: u64 = 250;
+
 /// What a token of the epoll set stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
@@ -34,7 +38,7 @@ pub(super) enum Source {
 pub(super) struct Core {
     pub(super) epoll: OwnedFd,
     pub(super) keep: Arc<dyn Keep>,
-    events: Sender<NodeEvent>,
+    pub(super) events: Sender<NodeEvent>,
     /// The daemon listens no more: end.
     pub(super) is_over: bool,
     pub(super) workers: BTreeMap<Run, Worker>,
@@ -46,14 +50,16 @@ pub(super) struct Core {
     pub(super) last_entry: u64,
     last_seq: u64,
     buffer: Vec<u8>,
+    scratch: Vec<u8>,
     /// Milliseconds of the monotonic clock at the start of this turn.
     pub(super) now: u64,
     /// Something is due then.
     pub(super) wake_at: Option<u64>,
     /// A descriptor to give up for a connection when the system has no other.
     pub(super) spare: Option<OwnedFd>,
-    /// The last search for the holder of a port: port, when, what was found.
-    pub(super) last_search: Option<(u16, u64, Option<String>)>,
+    pub(super) searcher: Searcher,
+    /// Before this moment no closed addresses are told.
+    addresses_after: u64,
 }
 
 impl Core {
@@ -72,10 +78,12 @@ impl Core {
             // Above all numbers of a former daemon, so that answers meant for it match nothing.
             last_seq: wall_ms * 256,
             buffer: vec![0; READ],
+            scratch: vec![0; READ],
             now: millis(),
             wake_at: None,
             spare: None,
-            last_search: None,
+            searcher: Searcher::default(),
+            addresses_after: 0,
         }
     }
 
@@ -106,7 +114,7 @@ impl Core {
     pub(super) fn remove(&mut self, run: Run) {
         // At most what a socket buffer can hold: a child of the worker may go on writing for ever.
         for _ in 0..64 {
-            if self.read(run) != Read::Some {
+            if self.read(run).is_none() {
                 break;
             }
         }
@@ -115,20 +123,49 @@ impl Core {
         self.depart(run);
     }
 
-    /// Reads once from a worker and does what it says.
-    pub(super) fn read(&mut self, run: Run) -> Read {
-        let Some(channel) = self.workers.get_mut(&run).and_then(|w| w.channel.as_mut()) else {
-            return Read::Nothing;
-        };
-        let mut lines = Vec::new();
-        let read = channel.read(&mut self.buffer, |line| lines.push(line));
-        for line in lines {
-            self.line(run, line);
+    /// Reads once from a worker and does what it says; `None` when there is nothing.
+    pub(super) fn read(&mut self, run: Run) -> Option<()> {
+        let channel = self.workers.get(&run)?.channel.as_ref()?;
+        match channel.peek(&mut self.buffer) {
+            Read::Nothing => None,
+            Read::End => {
+                self.disconnected(run);
+                None
+            }
+            Read::Some(bytes) => {
+                let buffer = std::mem::take(&mut self.buffer);
+                self.hear(run, buffer.get(..bytes).unwrap_or_default());
+                self.buffer = buffer;
+                Some(())
+            }
         }
-        if read == Read::End {
-            self.disconnected(run);
+    }
+
+    /// Line by line: each is taken off the socket when it is done, so that a question which this daemon does not live
+    /// to answer is answered by the next. What it asks twice for that reason it gets once (`query_server`).
+    fn hear(&mut self, run: Run, bytes: &[u8]) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let newline = memchr::memchr(b'\n', rest);
+            if newline.is_none() && rest.len() < bytes.len() {
+                // The head of a line stays too, until it is all there is.
+                return;
+            }
+            let (piece, later) = rest.split_at(newline.map_or(rest.len(), |at| at + 1));
+            let Some(channel) = self.channel(run) else { return };
+            match channel.hear(piece) {
+                Some(line) => self.line(run, line),
+                None if channel.drop_binary() => self.note_binary(run),
+                None => {}
+            }
+            let Some(channel) = self.workers.get(&run).and_then(|w| w.channel.as_ref()) else { return };
+            channel.consume(piece.len(), &mut self.scratch);
+            rest = later;
         }
-        read
+    }
+
+    fn channel(&mut self, run: Run) -> Option<&mut Channel> {
+        self.workers.get_mut(&run)?.channel.as_mut()
     }
 
     /// Its channel has ended: nothing that it was handed is its any more.
@@ -143,11 +180,18 @@ impl Core {
     fn line(&mut self, run: Run, line: Line) {
         let Some(worker) = self.workers.get_mut(&run) else { return };
         let may_be_cut = std::mem::take(&mut worker.first_line_may_be_cut);
+        let is_first = !std::mem::replace(&mut worker.was_heard, true);
         match line {
             Line::Whole(bytes) if bytes.is_empty() => {}
             Line::Whole(bytes) => match message::parse(&bytes) {
-                Ok(incoming) => self.incoming(run, incoming),
+                Ok(incoming) => {
+                    if is_first && worker.cluster && incoming != Incoming::Online {
+                        self.not_node(run);
+                    }
+                    self.incoming(run, incoming);
+                }
                 Err(_) if may_be_cut => {}
+                Err(_) if codec::is_binary(&bytes) => self.note_binary(run),
                 Err(e) => self.note(run, format!("a line on its Node channel is not JSON: {e}")),
             },
             Line::TooLong(head, length) => {
@@ -160,6 +204,14 @@ impl Core {
                 );
             }
         }
+    }
+
+    fn note_binary(&mut self, run: Run) {
+        self.note(
+            run,
+            "its Node channel carries binary data: the `advanced` serialization is not supported, only `json`"
+                .to_owned(),
+        );
     }
 
     fn incoming(&mut self, run: Run, incoming: Incoming) {
@@ -177,6 +229,7 @@ impl Core {
                 }
             }
             Incoming::Close { key } if cluster => self.closed(run, &key),
+            Incoming::Leaving if cluster => self.begins_to_leave(run),
             Incoming::ExitedAfterDisconnect { seq } if cluster => self.leaves(run, seq),
             Incoming::Accepted { ack, accepted } => self.answered(run, ack, accepted),
             Incoming::HandleAck => self.handle_arrived(run),
@@ -186,6 +239,12 @@ impl Core {
                 if let Some(inner) = inner {
                     self.incoming(run, *inner);
                 }
+            }
+            // What was asked of us is reported already.
+            Incoming::ListenFailed { ask, errno }
+                if worker.reported_last().as_ref() != Some(&ask.place()) =>
+            {
+                self.report(run, &ask, errno);
             }
             Incoming::Metrics(usage) => self.emit_if_room(NodeEvent::Reported { run, usage }),
             Incoming::Ready if !std::mem::replace(&mut worker.said.ready, true) => {
@@ -204,6 +263,8 @@ impl Core {
             | Incoming::Listening(_)
             | Incoming::Close { .. }
             | Incoming::ExitedAfterDisconnect { .. }
+            | Incoming::Leaving
+            | Incoming::ListenFailed { .. }
             | Incoming::Ready
             | Incoming::NodeVersion(_)
             | Incoming::Other => {}
@@ -251,6 +312,22 @@ impl Core {
         for (run, worker) in self.workers.iter_mut().filter(|(_, worker)| worker.axm_changed) {
             let axm = Arc::new(worker.axm.clone());
             worker.axm_changed = self.events.try_send(NodeEvent::Axm { run: *run, axm }).is_err();
+        }
+        if self.workers.values().any(|worker| worker.open_changed) {
+            self.publish_addresses();
+        }
+    }
+
+    /// A few times a second: a worker may listen and close as fast as it can.
+    fn publish_addresses(&mut self) {
+        if self.now < self.addresses_after {
+            self.wake_by(self.addresses_after);
+            return;
+        }
+        self.addresses_after = self.now + PACE;
+        for (run, worker) in self.workers.iter_mut().filter(|(_, worker)| worker.open_changed) {
+            let addresses = worker.open.iter().cloned().collect();
+            worker.open_changed = self.events.try_send(NodeEvent::Listens { run: *run, addresses }).is_err();
         }
     }
 

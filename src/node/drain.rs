@@ -33,22 +33,24 @@ impl Core {
         }
     }
 
+    /// It leaves on its own will: the servers that it closes now are its successor's.
+    pub(super) fn begins_to_leave(&mut self, run: Run) {
+        let Some(worker) = self.workers.get_mut(&run) else { return };
+        match worker.phase {
+            Phase::Serving | Phase::Stopping => {
+                worker.phase = Phase::Leaving;
+                self.retire(run);
+                self.emit(NodeEvent::Voluntary { run });
+            }
+            Phase::Draining | Phase::Leaving => {}
+        }
+    }
+
     /// It leaves on its own will and waits for the answer.
     pub(super) fn leaves(&mut self, run: Run, ack: u64) {
-        let Some(worker) = self.workers.get_mut(&run) else { return };
-        let voluntary = match worker.phase {
-            Phase::Serving | Phase::Stopping => true,
-            Phase::Draining | Phase::Leaving => false,
-        };
-        if voluntary {
-            worker.phase = Phase::Leaving;
-            self.retire(run);
-        }
+        self.begins_to_leave(run);
         let seq = self.seq();
         self.tell(run, line::acknowledge(ack, seq));
-        if voluntary {
-            self.emit(NodeEvent::Voluntary { run });
-        }
     }
 
     /// Closes all listeners of an app: nobody is left to serve them.

@@ -33,6 +33,13 @@ pub enum NodeEvent {
         /// For people: `*:3000`, `[::1]:3000`, `udp *:53`, `/run/app.sock`, `@abstract`.
         address: String,
     },
+    /// It listens here and nowhere else, as far as the daemon is asked: something was closed, or opened again.
+    Listens {
+        /// Which.
+        run: Run,
+        /// As in `Listening`.
+        addresses: Vec<String>,
+    },
     /// It said `ready`. Once a run.
     Ready {
         /// Which.
@@ -69,13 +76,11 @@ pub enum NodeEvent {
         /// E.g. `20.20.2`.
         version: String,
     },
-    /// It may not listen where it wants to.
-    BindFailed {
+    /// It may not listen where it wants to, or it does not speak Node's cluster protocol. A few a second and run.
+    Troubled {
         /// Which.
         run: Run,
-        /// As in `Listening`.
-        address: String,
-        /// Why, with whoever holds the address if that can be found out; completes "failed to …".
+        /// Where and why, with whoever holds the address if that can be found out; completes "failed to …".
         what: String,
     },
     /// Something a person may want to know about its channel. At most a few a run.

@@ -16,6 +16,7 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc::Sender;
+use tokio::sync::oneshot;
 
 /// Messages to workers that may wait for the thread. Other orders are few: some for each start and end of a worker.
 const MAX_MESSAGES: usize = 4096;
@@ -73,6 +74,14 @@ impl Hub {
         }
     }
 
+    /// Hands it, and no other worker, a connection to the listener it has on this TCP port, or on its first one.
+    /// The answer says whether it has one; it may still refuse the connection, and then closes it.
+    pub fn lend(&self, run: Run, port: Option<u16>, connection: OwnedFd) -> oneshot::Receiver<bool> {
+        let (reply, answer) = oneshot::channel();
+        self.push(Command::Lend { run, port, connection, reply });
+        answer
+    }
+
     /// Gives it no more connections and asks it to finish what it has. For `grace` it leaves idle kept-alive
     /// connections open for a request that may be on its way; it should be shorter than the time until SIGKILL.
     /// `Disconnected` follows when it has finished.
@@ -109,6 +118,7 @@ pub(super) enum Command {
     Add(Box<ChannelSpec>),
     Remove(Run),
     Say(Run, Value),
+    Lend { run: Run, port: Option<u16>, connection: OwnedFd, reply: oneshot::Sender<bool> },
     Drain(Run, Duration),
     Stopping(Run),
     CloseListeners(Box<str>),

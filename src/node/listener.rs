@@ -53,6 +53,8 @@ pub struct Listener {
     pub data: Value,
     /// The workers that have it, with their slots.
     pub holders: BTreeMap<Run, u32>,
+    /// Number of the question by which each got it.
+    pub asked: BTreeMap<Run, u64>,
     /// By slot; only slot 0 unless `ReusePort`.
     pub sockets: BTreeMap<u32, Socket>,
     /// Whose turn it is. Unused if `Shared`.
@@ -72,6 +74,11 @@ struct Record {
     ask: Ask,
     data: Value,
     holders: Vec<(Run, u32)>,
+    /// Where the system has bound it, which may have chosen the port.
+    #[serde(default)]
+    address: Option<SocketAddr>,
+    #[serde(default)]
+    asked: Vec<(Run, u64)>,
 }
 
 impl Socket {
@@ -114,8 +121,25 @@ impl Listener {
         let mut listener =
             Listener::without_sockets(record.app, record.key, record.kind, record.ask, record.data);
         listener.holders = record.holders.into_iter().collect();
+        listener.asked = record.asked.into_iter().collect();
         listener.sockets = fds.into_iter().map(|(slot, fd)| (slot, Socket::new(fd))).collect();
         (!listener.sockets.is_empty()).then_some(listener)
+    }
+
+    /// Binds again what nobody has any more, at the same address: a socket that only keeper and daemon had, and both have
+    /// died. Clients that waited in its backlog were reset. `None` if nobody was to be served by it, or it cannot be.
+    pub fn revive(blob: &[u8]) -> Option<Listener> {
+        let record: Record = serde_json::from_slice(blob).ok()?;
+        if record.kind != Kind::RoundRobin || record.holders.is_empty() {
+            return None;
+        }
+        let fd = match record.address {
+            Some(address) => bind_at(&record.ask, address),
+            None => bind(&record.ask),
+        };
+        let fd = fd.ok()?;
+        socket::listen(&fd, backlog(&record.ask)).ok()?;
+        Listener::adopt(blob, vec![(0, fd)])
     }
 
     fn without_sockets(app: Arc<str>, key: String, kind: Kind, ask: Ask, data: Value) -> Listener {
@@ -126,6 +150,7 @@ impl Listener {
             ask,
             data,
             holders: BTreeMap::new(),
+            asked: BTreeMap::new(),
             sockets: BTreeMap::new(),
             rotation: Rotation::default(),
             abandoned: None,
@@ -142,8 +167,16 @@ impl Listener {
             ask: self.ask.clone(),
             data: self.data.clone(),
             holders: self.holders.iter().map(|(run, slot)| (*run, *slot)).collect(),
+            address: self.address(),
+            asked: self.asked.iter().map(|(run, seq)| (*run, *seq)).collect(),
         };
         serde_json::to_vec(&record).unwrap_or_default()
+    }
+
+    /// This worker holds it no more; its slot, if it did.
+    pub fn drop_holder(&mut self, run: Run) -> Option<u32> {
+        self.asked.remove(&run);
+        self.holders.remove(&run)
     }
 
     /// Under which index the socket for a worker of this slot is.
@@ -165,6 +198,12 @@ impl Listener {
         let fd = Arc::clone(&socket.fd);
         self.sockets.insert(index, socket);
         Ok((fd, true))
+    }
+
+    /// Where it listens, for people: as asked, with the port that was chosen.
+    pub fn display(&self) -> String {
+        let port = self.address().map_or(self.ask.port, |at| i32::from(at.port()));
+        Ask { port, ..self.ask.clone() }.display()
     }
 
     /// Where it is bound, if that is an IP address.
@@ -312,6 +351,17 @@ mod tests {
         assert_eq!(back.address(), listener.address());
         assert!(Listener::adopt(&listener.record(), Vec::new()).is_none());
         assert!(Listener::adopt(b"{}", Vec::new()).is_none());
+    }
+
+    #[test]
+    fn what_only_the_dead_had_is_bound_again_at_the_port_it_had() {
+        let mut listener = open(local(), Scheduling::RoundRobin).unwrap();
+        assert!(Listener::revive(&listener.record()).is_none(), "nobody holds it");
+        listener.holders.insert(Run::first(7), 3);
+        let (record, address) = (listener.record(), listener.address());
+        assert!(Listener::revive(&record).is_none(), "the port is taken");
+        drop(listener);
+        assert_eq!(Listener::revive(&record).unwrap().address(), address);
     }
 
     #[test]

@@ -7,7 +7,10 @@
 
 use crate::model::units::Bytes;
 use crate::model::usage::NodeUsage;
-use serde::{Deserialize, Serialize};
+use crate::sys::holder::Place;
+use rustix::io::Errno;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 
 /// One message from a worker.
@@ -49,6 +52,15 @@ pub enum Incoming {
     HandleNack,
     /// It sent a handle, and this with it.
     Handle(Option<Box<Incoming>>),
+    /// It is about to leave on its own will, says the preload; `ExitedAfterDisconnect` follows.
+    Leaving,
+    /// A listen failed without our doing, says the preload: fork mode, or `exclusive`.
+    ListenFailed {
+        /// Where.
+        ask: Box<Ask>,
+        /// Why.
+        errno: Errno,
+    },
     /// The preload's report.
     Metrics(NodeUsage),
     /// `ready`, for `wait_ready`.
@@ -78,17 +90,28 @@ pub struct Ask {
     /// What kind of address.
     pub address_type: AddressType,
     /// A descriptor of the primary to listen on.
+    #[serde(deserialize_with = "lenient")]
     pub fd: Option<i64>,
     /// Bit 0: IPv6 only. Bit 2 (UDP): SO_REUSEADDR.
+    #[serde(deserialize_with = "lenient")]
     pub flags: Option<u32>,
     /// Backlog; none or not above 0 means 511.
+    #[serde(deserialize_with = "lenient")]
     pub backlog: Option<i32>,
     /// How many servers on this address the worker had before.
     pub index: u64,
     /// Socket file readable by all.
+    #[serde(deserialize_with = "lenient")]
     pub readable_all: Option<bool>,
     /// Socket file writable by all.
+    #[serde(deserialize_with = "lenient")]
     pub writable_all: Option<bool>,
+}
+
+/// Node passes some fields on as they came to it: `backlog` is `false` in `listen(port, host)`. What has another type
+/// than it should is as good as not given.
+fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned>(given: D) -> Result<Option<T>, D::Error> {
+    Ok(serde_json::from_value(Value::deserialize(given)?).ok())
 }
 
 /// Node's `addressType`.
@@ -171,6 +194,16 @@ impl Ask {
         }
     }
 
+    /// Where to look for whoever has the address.
+    pub fn place(&self) -> Place {
+        let port = u16::try_from(self.port).unwrap_or(0);
+        match self.address_type {
+            AddressType::Tcp4 | AddressType::Tcp6 => Place::Tcp(port),
+            AddressType::Udp4 | AddressType::Udp6 => Place::Udp(port),
+            AddressType::Unix => Place::Unix(self.address.clone().unwrap_or_default()),
+        }
+    }
+
     /// For people.
     pub fn display(&self) -> String {
         let address = self.address.as_deref().unwrap_or("*");
@@ -236,9 +269,15 @@ fn cluster(mut object: Map<String, Value>) -> Option<Incoming> {
     }
 }
 
-/// Nulls stand for absent fields.
+/// Nulls stand for absent fields, and so does `false` for a number: `listen(port, host, callback)` sends
+/// `"backlog":false`.
 fn ask(mut object: Map<String, Value>) -> Option<Ask> {
-    object.retain(|_, value| !value.is_null());
+    let absent = |name: &str, value: &Value| match value {
+        Value::Null => true,
+        Value::Bool(false) => matches!(name, "backlog" | "flags" | "fd"),
+        Value::Bool(true) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => false,
+    };
+    object.retain(|name, value| !absent(name, value));
     serde_json::from_value(Value::Object(object)).ok()
 }
 
@@ -249,8 +288,27 @@ fn probe(object: &Map<String, Value>) -> Incoming {
             None => Incoming::Other,
         },
         Some("metrics") => Incoming::Metrics(usage(object)),
+        Some("leaving") => Incoming::Leaving,
+        Some("listen failed") => listen_failed(object).unwrap_or(Incoming::Other),
         _ => Incoming::Other,
     }
+}
+
+/// `{port, address, udp, errno}` of a failed listen or bind; `port` is -1 for a path, `errno` is positive.
+fn listen_failed(object: &Map<String, Value>) -> Option<Incoming> {
+    let port = i32::try_from(object.get("port")?.as_i64()?).ok()?;
+    let udp = object.get("udp").and_then(Value::as_bool) == Some(true);
+    let address_type = match (port, udp) {
+        (-1, _) => AddressType::Unix,
+        (_, true) => AddressType::Udp4,
+        (_, false) => AddressType::Tcp4,
+    };
+    let address = object.get("address").and_then(Value::as_str).map(str::to_owned);
+    let errno = Errno::from_raw_os_error(i32::try_from(object.get("errno")?.as_i64()?).ok()?);
+    Some(Incoming::ListenFailed {
+        ask: Box::new(Ask { address, port, address_type, ..Ask::default() }),
+        errno,
+    })
 }
 
 /// The preload's numbers; whatever is missing is 0.
@@ -317,6 +375,13 @@ mod tests {
 
     /// As Node 20 writes them. Only to be appended to.
     #[test]
+    fn a_listen_with_host_and_callback_has_false_for_its_backlog() {
+        let query = r#"{"cmd":"NODE_CLUSTER","act":"queryServer","index":0,"data":null,"address":"127.0.0.1","port":3079,"addressType":4,"flags":0,"backlog":false,"seq":1}"#;
+        let Ok(Incoming::QueryServer { ask, .. }) = parse(query.as_bytes()) else { panic!("not understood") };
+        assert_eq!((ask.address.as_deref(), ask.port, ask.backlog), (Some("127.0.0.1"), 3079, None));
+    }
+
+    #[test]
     fn golden_lines_from_workers() {
         assert_eq!(read(r#"{"cmd":"NODE_CLUSTER","act":"online","seq":0}"#), Incoming::Online);
         let query = r#"{"cmd":"NODE_CLUSTER","act":"queryServer","index":0,"data":null,"address":null,"port":3001,"addressType":4,"backlog":0,"seq":1}"#;
@@ -324,6 +389,14 @@ mod tests {
         assert_eq!(
             read(query),
             Incoming::QueryServer { seq: 1, ask: Box::new(ask.clone()), data: Value::Null }
+        );
+        // `listen(3001, '127.0.0.1')`.
+        let with_host =
+            query.replace(r#""address":null"#, r#""address":"127.0.0.1""#).replace(r#"g":0"#, r#"g":false"#);
+        let at_host = Ask { address: Some("127.0.0.1".into()), backlog: None, ..ask.clone() };
+        assert_eq!(
+            read(&with_host),
+            Incoming::QueryServer { seq: 1, ask: Box::new(at_host), data: Value::Null }
         );
         let listening = r#"{"cmd":"NODE_CLUSTER","act":"listening","index":0,"data":null,"address":null,"port":3001,"addressType":4,"backlog":0,"seq":2}"#;
         assert_eq!(read(listening), Incoming::Listening(Box::new(ask)));

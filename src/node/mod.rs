@@ -24,6 +24,7 @@ mod hub;
 pub mod line;
 mod listener;
 pub mod message;
+mod trouble;
 mod turn;
 mod worker;
 

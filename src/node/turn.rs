@@ -4,6 +4,7 @@ use super::channel::Purpose;
 use super::core::{Core, Source, millis};
 use super::hub::{Command, Queue};
 use super::line;
+use super::listener::Listener;
 use crate::model::Run;
 use crate::sys::socket;
 use rustix::buffer::spare_capacity;
@@ -33,6 +34,13 @@ pub(super) fn run(mut core: Core, queue: &Queue) {
             Err(_) => return,
         }
         core.now = millis();
+        // Orders first: what a worker does because it was stopped must find the order that announced it.
+        while let Some(command) = queue.next() {
+            match command {
+                Command::Stop => return,
+                command => core.obey(command),
+            }
+        }
         for event in events.drain(..) {
             let (token, flags): (u64, EventFlags) = (event.data.u64(), event.flags);
             match core.sources.get(&token).copied() {
@@ -40,12 +48,6 @@ pub(super) fn run(mut core: Core, queue: &Queue) {
                 Some(Source::Listener { entry, index }) => core.connection_waits(entry, index),
                 None if token == WAKE => queue.quiet(),
                 None => {}
-            }
-        }
-        while let Some(command) = queue.next() {
-            match command {
-                Command::Stop => return,
-                command => core.obey(command),
             }
         }
         core.due();
@@ -67,6 +69,10 @@ impl Core {
             Command::Add(spec) => self.add(*spec),
             Command::Remove(run) => self.remove(run),
             Command::Say(run, message) => self.say(run, &message),
+            Command::Lend { run, port, connection, reply } => {
+                // Whoever asked may have gone.
+                let _gone = reply.send(self.lend(run, port, connection));
+            }
             Command::Drain(run, grace) => self.drain(run, grace),
             Command::Stopping(run) => self.stopping(run),
             Command::CloseListeners(app) => self.close_listeners(&app),
@@ -167,6 +173,24 @@ impl Core {
         }
         // More may be waiting, and its edge has been seen.
         self.wake_by(self.now);
+    }
+
+    /// A connection for one worker only, outside the rotation: what becomes of it is not followed. Workers that accept
+    /// by themselves take it as well.
+    fn lend(&mut self, run: Run, port: Option<u16>, connection: OwnedFd) -> bool {
+        let seq = self.seq();
+        let fits = |listener: &&Listener| {
+            let at = listener.address();
+            listener.holders.contains_key(&run)
+                && !listener.ask.address_type.is_udp()
+                && at.is_some_and(|at| port.is_none_or(|port| at.port() == port))
+        };
+        let Some(listener) = self.listeners.values().find(fits) else { return false };
+        let line = line::new_connection(&listener.key, seq);
+        let Some(channel) = self.workers.get_mut(&run).and_then(|w| w.channel.as_mut()) else { return false };
+        channel.outbox.push_handle(line, Arc::new(connection), Purpose::Connection { seq });
+        self.flush(run);
+        true
     }
 
     fn hand_over(&mut self, entry: u64, run: Run, connection: Arc<OwnedFd>) {

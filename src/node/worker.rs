@@ -10,6 +10,7 @@ use super::channel::Channel;
 use crate::model::Run;
 use crate::model::policy::Scheduling;
 use crate::model::snapshot::Axm;
+use crate::sys::holder::Place;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
@@ -17,6 +18,9 @@ use std::sync::Arc;
 
 /// Notes a run may cause; a worker that floods the channel with nonsense fills no log.
 const MAX_NOTES: u32 = 8;
+
+/// Reports of failed listens a second.
+const MAX_REPORTS: u32 = 4;
 
 /// Metrics, actions and options that are remembered of one worker, each.
 const MAX_AXM: usize = 512;
@@ -41,6 +45,8 @@ pub struct ChannelSpec {
     pub fd: OwnedFd,
     /// A former daemon has spoken with it already.
     pub adopted: bool,
+    /// That daemon had told it to end: what it closes, it closes for that reason.
+    pub ending: bool,
 }
 
 /// How far it is on its way out.
@@ -70,12 +76,21 @@ pub(super) struct Worker {
     pub(super) handed: BTreeMap<u64, u64>,
     /// The former daemon may have read the head of a line: the first line may be a tail.
     pub(super) first_line_may_be_cut: bool,
+    /// Its first line has come, to this daemon or a former one.
+    pub(super) was_heard: bool,
     /// What was said once and is not said again.
     pub(super) said: Said,
     pub(super) axm: Axm,
     pub(super) axm_changed: bool,
     addresses: BTreeSet<String>,
+    /// Where it listens at present.
+    pub(super) open: BTreeSet<String>,
+    /// They changed without a `Listening`: by a close, or by listening again.
+    pub(super) open_changed: bool,
     notes: u32,
+    /// Reports of failed listens: since when they are counted, and how many.
+    reports: (u64, u32),
+    last_report: Option<Place>,
 }
 
 /// Facts that are told once a run.
@@ -94,26 +109,55 @@ impl Worker {
             cluster: spec.cluster,
             scheduling: spec.scheduling,
             channel: open(spec.fd),
-            phase: Phase::Serving,
+            phase: if spec.ending { Phase::Stopping } else { Phase::Serving },
             handed: BTreeMap::new(),
             first_line_may_be_cut: spec.adopted,
+            was_heard: spec.adopted,
             said: Said::default(),
             axm: Axm::default(),
             axm_changed: false,
             addresses: BTreeSet::new(),
+            open: BTreeSet::new(),
+            open_changed: false,
             notes: 0,
+            reports: (0, 0),
+            last_report: None,
         }
     }
 
     /// Whether this address is new.
     pub(super) fn listens_on(&mut self, address: &str) -> bool {
-        self.addresses.len() < MAX_ADDRESSES && self.addresses.insert(address.to_owned())
+        let is_open = self.open.len() < MAX_ADDRESSES && self.open.insert(address.to_owned());
+        let is_new = self.addresses.len() < MAX_ADDRESSES && self.addresses.insert(address.to_owned());
+        self.open_changed |= is_open && !is_new;
+        is_new
+    }
+
+    /// It does not listen there any more.
+    pub(super) fn closes(&mut self, address: &str) {
+        self.open_changed |= self.open.remove(address);
     }
 
     /// Whether one more note is due.
     pub(super) fn may_note(&mut self) -> bool {
         self.notes += 1;
         self.notes <= MAX_NOTES
+    }
+
+    /// Where it failed to listen last, as far as it was reported.
+    pub(super) fn reported_last(&self) -> Option<Place> {
+        self.last_report.clone()
+    }
+
+    /// Whether one more failed listen is reported at `now`.
+    pub(super) fn may_report(&mut self, place: &Place, now: u64) -> bool {
+        self.last_report = Some(place.clone());
+        let (since, count) = &mut self.reports;
+        if now >= *since + 1000 {
+            (*since, *count) = (now, 0);
+        }
+        *count += 1;
+        *count <= MAX_REPORTS
     }
 
     pub(super) fn merge_monitor(&mut self, data: Map<String, Value>) {

@@ -46,14 +46,23 @@ impl Frame {
 
     /// A log frame, ready to be written.
     pub fn log(header: &LogHeader, bytes: &[u8]) -> Result<Bytes, FrameError> {
+        let head = Frame::log_head(header, bytes.len())?;
+        Ok([&head[..], bytes].concat().into())
+    }
+
+    /// The part of a log frame that comes before its `length` bytes of lines, which need not be copied for it.
+    pub fn log_head(header: &LogHeader, length: usize) -> Result<Bytes, FrameError> {
         let header = serde_json::to_vec(header)?;
-        let mut out = BytesMut::with_capacity(16 + header.len() + bytes.len());
-        out.put_u32(0);
+        let body = 5 + header.len() + length;
+        if body > MAX_FRAME {
+            return Err(FrameError::Length(body));
+        }
+        let mut out = BytesMut::with_capacity(9 + header.len());
+        out.put_u32(u32::try_from(body).unwrap_or(u32::MAX));
         out.put_u8(KIND_LOG);
         out.put_u32(u32::try_from(header.len()).unwrap_or(u32::MAX));
         out.extend_from_slice(&header);
-        out.extend_from_slice(bytes);
-        finish(out)
+        Ok(out.freeze())
     }
 
     /// Reads a JSON frame's message.
@@ -132,6 +141,8 @@ mod tests {
             worker: Some(crate::model::WorkerId(3)),
             name: "web".into(),
             stream: StreamKind::Out,
+            instance: None,
+            pid: None,
             at_ms: Some(1),
             history: false,
             path: None,

@@ -57,6 +57,12 @@ pub struct LogHeader {
     pub name: String,
     /// Which stream.
     pub stream: StreamKind,
+    /// Which copy of the app.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<u32>,
+    /// Of the process that wrote them; unknown for history from a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
     /// When the lines were read from the worker, Unix milliseconds; `None` for history from a file.
     pub at_ms: Option<i64>,
     /// From a file rather than live.

@@ -1,7 +1,9 @@
 //! What the daemon answers.
 
 use super::code::Code;
+use crate::model::WorkerId;
 use crate::model::order::Touched;
+use crate::model::rotation::Words;
 use crate::model::snapshot::{DaemonView, WorkerView};
 use crate::model::usage::HostUsage;
 use serde::{Deserialize, Serialize};
@@ -39,6 +41,20 @@ pub enum Reply {
         /// Path and bytes freed.
         files: Vec<(String, u64)>,
     },
+    /// To `Settings` and `Configure`.
+    Settings {
+        /// What is set: text, or by module.
+        conf: serde_json::Map<String, serde_json::Value>,
+        /// Words of the log rotation in force, also those that are not set.
+        rotation: Vec<(String, String)>,
+    },
+    /// To `LogSizes`.
+    LogSizes {
+        /// Each log of each worker.
+        logs: Vec<LogSize>,
+    },
+    /// To `Upgrade`: the keeper is the new version, the daemon follows at once and closes this connection.
+    Upgrading,
     /// To a subscription: it stands.
     Subscribed,
     /// It failed; nothing has changed.
@@ -46,6 +62,26 @@ pub enum Reply {
     /// Something of a later version.
     #[serde(other)]
     Unknown,
+}
+
+/// How large a log is, and how it is rotated.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogSize {
+    /// Whose.
+    pub worker: WorkerId,
+    /// The log.
+    pub path: String,
+    /// Its bytes.
+    pub bytes: u64,
+    /// How many rotated files are kept of it.
+    #[serde(default)]
+    pub rotated: usize,
+    /// Their bytes.
+    #[serde(default)]
+    pub rotated_bytes: u64,
+    /// Words of `model::rotation` with their values.
+    #[serde(default)]
+    pub rotation: Words,
 }
 
 /// An error for people, with its kind for programs.

@@ -32,10 +32,34 @@ pub enum Request {
         /// Whose; `None`: everybody's and the daemon's own.
         select: Option<Selector>,
     },
+    /// Go on as another version of this program, with the same workers → [`super::Reply::Upgrading`].
+    Upgrade {
+        /// The new program, absolute.
+        program: std::path::PathBuf,
+    },
     /// Subscribe to the fleet: a `Push::Fleet` at once with everything, then changes, at most ten a second.
     Watch,
     /// Read logs: history, then (if `follow`) live, as log batches.
     Logs(LogsRequest),
+    /// What `set` has set → [`super::Reply::Settings`].
+    Settings,
+    /// Set keys (`module:key`), remove others (`all`: every one), all or nothing → [`super::Reply::Settings`], when it
+    /// is in force.
+    Configure {
+        /// Key and value.
+        #[serde(default)]
+        set: Vec<(String, String)>,
+        /// Keys.
+        #[serde(default)]
+        unset: Vec<String>,
+    },
+    /// Open all log files anew → [`super::Reply::Done`], when nothing is written to the old ones any more.
+    ReopenLogs,
+    /// How large logs are → [`super::Reply::LogSizes`].
+    LogSizes {
+        /// Whose.
+        select: Selector,
+    },
     /// Something of a later version.
     #[serde(other)]
     Unknown,

@@ -3,6 +3,7 @@
 
 use super::tail;
 use std::collections::{BTreeSet, HashMap};
+use std::ffi::OsStr;
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
@@ -131,13 +132,20 @@ impl Shelf {
     }
 
     fn rotated(&mut self, log: &Path) -> Vec<Part> {
-        let (Some(dir), Some(name)) = (log.parent(), log.file_name().and_then(|name| name.to_str())) else {
+        // A link stays, and what it leads to is put aside where that stands.
+        let log = std::fs::canonicalize(log).unwrap_or_else(|_gone| log.to_owned());
+        let text =
+            |part: Option<&OsStr>| part.map_or(Some(String::new()), |part| Some(part.to_str()?.to_owned()));
+        let (Some(dir), Some(stem), Some(extension)) =
+            (log.parent(), text(log.file_stem()), text(log.extension()))
+        else {
             return Vec::new();
         };
-        let stem = format!("{}__", name.strip_suffix(".log").unwrap_or(name));
+        let stem = format!("{stem}__");
         let names = self.names.entry(dir.to_owned()).or_insert_with(|| names(dir));
         let named = |name: &&String| name.starts_with(&stem);
-        let of_this = names.range(stem.clone()..).take_while(named).filter(|name| is_rotated(name));
+        let of_this =
+            names.range(stem.clone()..).take_while(named).filter(|name| is_rotated(name, &extension));
         // While a file is being compressed both are there.
         let alone =
             of_this.filter(|name| name.strip_suffix(".gz").is_none_or(|plain| !names.contains(plain)));
@@ -161,8 +169,11 @@ fn names(dir: &Path) -> BTreeSet<String> {
     entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
-fn is_rotated(name: &str) -> bool {
-    name.ends_with(".log") || name.ends_with(".log.gz")
+/// Of a log with this extension, and not one that is just being compressed.
+fn is_rotated(name: &str, extension: &str) -> bool {
+    let plain = name.strip_suffix(".gz").unwrap_or(name);
+    let own = extension.is_empty() || plain.strip_suffix(extension).is_some_and(|rest| rest.ends_with('.'));
+    own && !name.ends_with(".gz.tmp")
 }
 
 /// The numbers of a date and a counter, which sort as they came when the year is first.
@@ -205,6 +216,20 @@ mod tests {
                 "web-out.log",
             ]
         );
+    }
+
+    #[test]
+    fn a_log_may_have_another_extension_or_none_and_be_reached_by_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let real = dir.path().join("real");
+        std::fs::create_dir(&real).unwrap();
+        let kept = ["a.txt", "a__2026-01-01.txt", "b", "b__2026-01-01_001", "b__2026-01-01_002.gz.tmp"];
+        kept.iter().for_each(|name| std::fs::write(real.join(name), "12345678").unwrap());
+        std::os::unix::fs::symlink(real.join("a.txt"), dir.path().join("link.log")).unwrap();
+        let count = |log: &Path| Shelf::default().chain(log).len();
+        assert_eq!(count(&real.join("a.txt")), 2);
+        assert_eq!(count(&real.join("b")), 2);
+        assert_eq!(count(&dir.path().join("link.log")), 2);
     }
 
     #[test]

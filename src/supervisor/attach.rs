@@ -116,7 +116,7 @@ fn adopt(mut remains: Vec<Remains>, turn: &mut Turn<'_>) -> Option<Worker> {
     }
     worker.resume(ended, turn);
     // Nobody waits for a reload any more; unless its old process is gone, that one stays.
-    worker.drop_reload(turn);
+    worker.drop_reload(Entry::retire, turn);
     Some(worker)
 }
 
@@ -128,7 +128,9 @@ impl Worker {
             self.replacement = Some(entry);
         } else {
             entry.record.role = Role::Retiring;
-            entry.press(None, &mut self.clock, turn);
+            if !entry.resume_ending(TimerKind::RetiringKill, turn) {
+                entry.retire(None, &mut self.clock, turn);
+            }
             self.retiring.push(entry);
         }
     }
@@ -178,13 +180,11 @@ impl Worker {
                 self.arrived(record.run, due.since(turn.now), turn);
             }
             State::Running | State::Ready => {}
-            State::Stopping => match record.kill_at {
-                Some(due) => {
-                    self.current.ending = Ending::Asked;
-                    turn.timer(&self.current.record, TimerKind::Kill, due.since(turn.now));
+            State::Stopping => {
+                if !self.current.resume_ending(TimerKind::Kill, turn) {
+                    self.current.press(None, &mut self.clock, turn);
                 }
-                None => self.current.press(None, &mut self.clock, turn),
-            },
+            }
             State::Failed if record.reason == Reason::Unkillable => self.current.ending = Ending::Stuck,
             State::Down | State::Backoff | State::Failed => self.resume_unexpected(turn),
         }

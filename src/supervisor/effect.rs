@@ -2,9 +2,10 @@
 
 use super::event::{Ticket, TimerKey};
 use super::record::Record;
-use crate::model::Run;
 use crate::model::change::Change;
 use crate::model::order::Outcome;
+use crate::model::{App, Run};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Something to do. The shell carries them out in this order within a turn: records, then publication
@@ -40,6 +41,13 @@ pub enum Effect {
         run: Run,
         /// It may take this long.
         grace: Duration,
+    },
+    /// Ask it for its health until it is well or gone; answered by `Probed`.
+    Probe {
+        /// Which.
+        run: Run,
+        /// What it is to run, with the question.
+        app: Arc<App>,
     },
     /// Close the listening sockets held for this app name: nobody is left to serve them.
     CloseListeners {

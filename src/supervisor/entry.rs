@@ -8,7 +8,7 @@ use super::turn::Turn;
 use super::worker::{Cue, next};
 use crate::model::app::Mode;
 use crate::model::change::What;
-use crate::model::snapshot::Axm;
+use crate::model::snapshot::{Axm, LogTrouble};
 use crate::model::usage::{NodeUsage, Usage};
 use crate::model::{Epoch, Reason};
 use std::sync::Arc;
@@ -58,12 +58,20 @@ pub(super) struct Entry {
     pub(super) online: bool,
     /// It said `ready`.
     pub(super) said_ready: bool,
+    /// It said `READY=1`.
+    pub(super) notified: bool,
+    /// How its health was when last asked; `None`: not asked yet.
+    pub(super) health: Option<Result<(), String>>,
+    /// Its Node channel is closed: it hears no message any more.
+    pub(super) disconnected: bool,
     /// Last sample.
     pub(super) usage: Usage,
     /// Last report of Node.
     pub(super) node: Option<NodeUsage>,
     /// What the app says of itself.
     pub(super) axm: Option<Arc<Axm>>,
+    /// What became of output that no file took.
+    pub(super) log_trouble: Option<LogTrouble>,
 }
 
 impl Entry {
@@ -76,9 +84,13 @@ impl Entry {
             pid: None,
             online: false,
             said_ready: false,
+            notified: false,
+            health: None,
+            disconnected: false,
             usage: Usage::default(),
             node: None,
             axm: None,
+            log_trouble: None,
         }
     }
 
@@ -118,6 +130,8 @@ impl Entry {
     /// Spawns the next run of the entry.
     pub(super) fn spawn(&mut self, reason: Reason, clock: &mut Epoch, turn: &mut Turn<'_>) {
         self.clear();
+        self.record.node_version = None;
+        self.record.trouble = None;
         self.record.run = self.record.run.next();
         self.record.started = Some(turn.now);
         self.record.next_start = None;
@@ -129,6 +143,7 @@ impl Entry {
     pub(super) fn clear(&mut self) {
         let mut record = self.record.clone();
         record.kill_at = None;
+        record.draining = false;
         record.listening.clear();
         *self = Entry::vacant(record);
     }
@@ -136,15 +151,36 @@ impl Entry {
     /// What the reports so far amount to.
     pub(super) fn readiness(&self) -> Option<Cue> {
         let app = &self.record.app;
-        if self.said_ready {
-            Some(Cue::Serve)
-        } else if app.readiness.wait_ready {
-            None
-        } else if !self.record.listening.is_empty() || (self.online && !app.sockets.is_empty()) {
+        // Whoever inherits its sockets serves from the start, but a process that is to replace another one
+        // must have shown that it stays.
+        let inherits = self.online && !app.sockets.is_empty() && self.record.role != Role::Replacement;
+        if app.readiness.is_declared() {
+            self.lacks().is_empty().then_some(Cue::Serve)
+        } else if self.said_ready || !self.record.listening.is_empty() || inherits {
             Some(Cue::Serve)
         } else {
             self.online.then_some(Cue::Up)
         }
+    }
+
+    /// What was declared to make it ready and has not come yet, for people.
+    pub(super) fn lacks(&self) -> Vec<String> {
+        let declared = &self.record.app.readiness;
+        let mut lacks = Vec::new();
+        if declared.wait_ready && !self.said_ready {
+            lacks.push("it has not said `ready`".to_owned());
+        }
+        if declared.notify && !self.notified {
+            lacks.push("it has not sent READY=1".to_owned());
+        }
+        if declared.health.is_some() {
+            match &self.health {
+                Some(Ok(())) => {}
+                Some(Err(what)) => lacks.push(what.clone()),
+                None => lacks.push("its health is not known".to_owned()),
+            }
+        }
+        lacks
     }
 
     /// Moves as the reports so far allow.
@@ -164,8 +200,12 @@ impl Entry {
         self.is_occupied() && self.ending != Ending::Stuck
     }
 
-    /// Node's cluster protocol is spoken with it, so it can be drained.
+    /// It can be told to finish what it has: by Node's cluster protocol, or by the preload if it inherits
+    /// its sockets.
     pub(super) fn can_drain(&self) -> bool {
-        self.record.app.mode == Mode::Cluster && self.online && self.phase == Phase::Alive
+        let app = &self.record.app;
+        let listens =
+            app.mode == Mode::Cluster || (app.program.is_node() && app.preload && !app.sockets.is_empty());
+        listens && self.online && self.phase == Phase::Alive
     }
 }

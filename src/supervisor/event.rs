@@ -1,7 +1,7 @@
 //! Everything that can happen to the fleet.
 
 use super::record::Record;
-use crate::model::snapshot::Axm;
+use crate::model::snapshot::{Axm, LogTrouble};
 use crate::model::usage::{NodeUsage, Usage};
 use crate::model::{Epoch, Exit, Order, Run, Stamp, WorkerId};
 use std::sync::Arc;
@@ -79,10 +79,29 @@ pub enum Event {
         /// For people.
         address: String,
     },
+    /// It listens on these addresses and no others.
+    Listens {
+        /// Which.
+        run: Run,
+        /// For people.
+        addresses: Vec<String>,
+    },
     /// It said `ready` over its channel.
     SaidReady {
         /// Which.
         run: Run,
+    },
+    /// It said `READY=1` on the socket of sd_notify(3).
+    Notified {
+        /// Which.
+        run: Run,
+    },
+    /// It was asked for its health.
+    Probed {
+        /// Which.
+        run: Run,
+        /// What was wrong, as a sentence about it.
+        health: Result<(), String>,
     },
     /// Its Node channel is closed.
     Disconnected {
@@ -117,12 +136,33 @@ pub enum Event {
         /// What.
         usage: NodeUsage,
     },
+    /// The version of the Node that runs it.
+    NodeVersion {
+        /// Which.
+        run: Run,
+        /// `20.20.2`.
+        version: String,
+    },
+    /// Something is wrong with it that its state does not tell: it may not listen where it wants to.
+    Troubled {
+        /// Which.
+        run: Run,
+        /// Completes "failed to …".
+        what: String,
+    },
     /// PM2-style metrics, actions or options changed.
     AxmChanged {
         /// Which.
         run: Run,
         /// All of it as it now is.
         axm: Arc<Axm>,
+    },
+    /// Its log files began or ceased to take its output, or the amounts changed.
+    LogTrouble {
+        /// Which.
+        run: Run,
+        /// All of it as it now is; `None`: all output is in the files.
+        trouble: Option<LogTrouble>,
     },
 }
 

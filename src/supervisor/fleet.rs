@@ -28,6 +28,8 @@ pub struct Fleet {
     pub(super) owners: HashMap<u64, WorkerId>,
     /// Workers whose reload waits for its turn.
     pub(super) rolling: BTreeSet<WorkerId>,
+    /// Workers whose reload was abandoned in this turn, and their apps.
+    pub(super) failed_reloads: Vec<(WorkerId, String)>,
     /// Orders that are not answered yet, in the order they came.
     pub(super) pending: Vec<Pending>,
     /// The next worker's id.
@@ -50,6 +52,7 @@ impl Fleet {
             workers: BTreeMap::new(),
             owners: HashMap::new(),
             rolling: BTreeSet::new(),
+            failed_reloads: Vec::new(),
             pending: Vec::new(),
             next_id: 0,
             next_entry: 1,
@@ -110,7 +113,16 @@ impl Fleet {
             Event::Listening { run, address } => {
                 self.at(run, turn, |w, turn| w.listening(run, address, turn));
             }
+            Event::Listens { run, addresses } => {
+                self.at(run, turn, |w, turn| w.listens(run, addresses, turn));
+            }
             Event::SaidReady { run } => self.at(run, turn, |w, turn| w.said_ready(run, turn)),
+            Event::Notified { run } => {
+                self.at(run, turn, |w, turn| w.reported(run, |entry| entry.notified = true, turn));
+            }
+            Event::Probed { run, health } => {
+                self.at(run, turn, |w, turn| w.reported(run, |entry| entry.health = Some(health), turn));
+            }
             Event::Disconnected { run } => self.at(run, turn, |w, turn| w.disconnected(run, turn)),
             Event::Exited { run, exit, survivors } => {
                 let at = turn.now;
@@ -127,7 +139,16 @@ impl Fleet {
                     self.sampled(run, usage, turn);
                 }
             }
+            Event::NodeVersion { run, version } => {
+                self.at(run, turn, |w, turn| w.said_version(run, version, turn));
+            }
+            Event::Troubled { run, what } => self.at(run, turn, |w, turn| w.troubled(run, what, turn)),
             Event::Reported { run, usage } => self.note(run, turn, |entry| entry.node = Some(usage)),
+            Event::LogTrouble { run, trouble } => self.at(run, turn, |worker, _| {
+                if let Some((entry, _)) = worker.entry_mut(run) {
+                    entry.log_trouble = trouble;
+                }
+            }),
             Event::AxmChanged { run, axm } => self.note(run, turn, |entry| entry.axm = Some(axm)),
         }
     }
@@ -157,14 +178,14 @@ impl Fleet {
                     worker.restart(worker.updated(&update), Reason::RestartRequested, turn)
                 }))
             }
-            Order::Reload { select, update } => {
+            Order::Reload { select, update, rolling } => {
                 let ids = self.select(&select)?;
                 let busy = |id: &&WorkerId| self.workers.get(id).is_some_and(Worker::is_reloading);
                 if let Some(id) = ids.iter().find(busy) {
                     return Err(Refusal::ReloadInProgress { id: *id });
                 }
                 Ok(self.tell_all(ids, turn, |worker, turn| {
-                    worker.reload(worker.updated(&update), Reason::ReloadRequested, turn)
+                    worker.reload(worker.updated(&update), Reason::ReloadRequested, rolling, turn)
                 }))
             }
             Order::Delete { select } => {
@@ -233,6 +254,9 @@ impl Fleet {
         let result = change(worker, turn);
         if worker.queued.is_some() {
             self.rolling.insert(id);
+        }
+        if std::mem::take(&mut worker.failed_reload) {
+            self.failed_reloads.push((id, worker.name().to_owned()));
         }
         let rests = was_live && !worker.is_live();
         let over = worker.is_over();

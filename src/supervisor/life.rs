@@ -9,9 +9,10 @@ use super::turn::Turn;
 use super::worker::{Cue, Worker};
 use crate::model::app::Mode;
 use crate::model::change::What;
-use crate::model::order::Deed;
+use crate::model::order::{Deed, Rolling};
 use crate::model::usage::Usage;
 use crate::model::{Desired, Exit, Reason, Run, Stamp, State};
+use std::sync::Arc;
 use std::time::Duration;
 
 impl Worker {
@@ -36,6 +37,9 @@ impl Worker {
             return;
         }
         entry.online |= entry.record.app.mode == Mode::Fork;
+        if entry.record.app.readiness.health.is_some() {
+            turn.push(Effect::Probe { run, app: Arc::clone(&entry.record.app) });
+        }
         entry.advance(clock, turn);
         if entry.record.role == Role::Current && entry.record.state == State::Starting {
             turn.timer(&entry.record, TimerKind::Ready, timeout);
@@ -52,7 +56,7 @@ impl Worker {
         match entry.record.role {
             Role::Current if entry.ending != Ending::No => self.gone(turn),
             Role::Current => {
-                self.drop_reload(turn);
+                self.drop_reload(Entry::retire, turn);
                 self.current.clear();
                 self.current.go(Cue::Fail, Some(Reason::SpawnFailed { what }), &mut self.clock, turn);
             }
@@ -108,9 +112,36 @@ impl Worker {
         }
     }
 
+    /// It has closed a server, or opened one again.
+    pub(super) fn listens(&mut self, run: Run, addresses: Vec<String>, turn: &mut Turn<'_>) {
+        let Some((entry, _)) = self.entry_mut(run) else { return };
+        if entry.phase == Phase::Alive && entry.record.listening != addresses {
+            entry.record.listening = addresses;
+            turn.keep(&entry.record);
+        }
+    }
+
+    /// It said which Node runs it.
+    pub(super) fn said_version(&mut self, run: Run, version: String, turn: &mut Turn<'_>) {
+        let Some((entry, _)) = self.entry_mut(run) else { return };
+        if entry.record.node_version.as_ref() != Some(&version) {
+            entry.record.node_version = Some(version);
+            turn.keep_present(entry);
+        }
+    }
+
+    /// Something is wrong that its state does not tell. It may be known only after the process has ended of it.
+    pub(super) fn troubled(&mut self, run: Run, what: String, turn: &mut Turn<'_>) {
+        let Some((entry, _)) = self.entry_mut(run) else { return };
+        turn.publish(&entry.record, What::Note { text: format!("failed to {what}") });
+        entry.record.trouble = Some(what);
+        turn.keep_present(entry);
+    }
+
     /// Its channel is closed: a drained process has nothing left to do.
     pub(super) fn disconnected(&mut self, run: Run, turn: &mut Turn<'_>) {
         let Some((entry, clock)) = self.entry_mut(run) else { return };
+        entry.disconnected = true;
         if entry.ending == Ending::Draining {
             entry.press(None, clock, turn);
         }
@@ -118,6 +149,7 @@ impl Worker {
 
     /// The process ended at `at`.
     pub(super) fn exited(&mut self, run: Run, exit: Exit, survivors: bool, at: Stamp, turn: &mut Turn<'_>) {
+        let regardless = self.rolling.force;
         let Some((entry, _)) = self.entry_mut(run) else { return };
         if !matches!(entry.phase, Phase::Spawning | Phase::Alive) {
             return;
@@ -135,6 +167,7 @@ impl Worker {
         match entry.record.role {
             Role::Current if wanted => self.gone(turn),
             Role::Current => self.died(exit, at, turn),
+            Role::Replacement if regardless => self.succeed_dead(exit, at, turn),
             Role::Replacement => {
                 entry.phase = Phase::Vacant;
                 self.abandon(format!("the new process ended: {exit}"), turn);
@@ -169,7 +202,7 @@ impl Worker {
         let settled = self.is_online() && !self.is_reloading() && uptime >= record.app.restart.min_uptime;
         if record.run == run && settled && usage.memory > limit {
             let reason = Reason::MemoryLimit { used: usage.memory.get(), limit: limit.get() };
-            self.reload(None, reason, turn);
+            self.reload(None, reason, Rolling::default(), turn);
         }
     }
 
@@ -209,7 +242,7 @@ impl Worker {
     }
 
     /// The current process ended at `at` and nobody had asked it to.
-    fn died(&mut self, exit: Exit, at: Stamp, turn: &mut Turn<'_>) {
+    pub(super) fn died(&mut self, exit: Exit, at: Stamp, turn: &mut Turn<'_>) {
         self.current.clear();
         if self.replacement.is_some() {
             self.take_over(turn);

@@ -92,7 +92,11 @@ impl Wait {
         };
         self.deed = match (self.until, self.deed) {
             (Until::Reloaded { reloads, .. }, Deed::Reloaded) if self.done && worker.reloads == reloads => {
-                Deed::ReloadAbandoned
+                if worker.untried {
+                    Deed::Untouched
+                } else {
+                    Deed::ReloadAbandoned
+                }
             }
             (Until::Ended { .. }, _) if self.done && worker.is_live() => Deed::Untouched,
             (_, deed) => deed,
@@ -104,7 +108,10 @@ impl Wait {
             Some(worker) => (worker.state(), worker.current.record.reason.clone()),
             None => (State::Down, Reason::StopRequested),
         };
-        Touched { id: self.id, name: self.name.clone(), deed: self.deed, state, reason }
+        let abandoned = worker.and_then(|worker| worker.abandoned);
+        let abandoned = abandoned.filter(|_| self.deed == Deed::ReloadAbandoned);
+        let (name, last_words) = (self.name.clone(), Vec::new());
+        Touched { id: self.id, name, deed: self.deed, state, reason, abandoned, last_words }
     }
 }
 

@@ -47,6 +47,15 @@ pub struct Record {
     /// Where the process listens, for people.
     #[serde(default)]
     pub listening: Vec<String>,
+    /// Until then it finishes what it has; the stop signal has not been sent.
+    #[serde(default)]
+    pub draining: bool,
+    /// The version of the Node that runs it, as it said.
+    #[serde(default)]
+    pub node_version: Option<String>,
+    /// What went wrong with the present or last process beside its end; completes "failed to …".
+    #[serde(default)]
+    pub trouble: Option<String>,
     /// It is to be removed from the fleet once its processes are gone (delete, scale down).
     #[serde(default)]
     pub leaving: bool,

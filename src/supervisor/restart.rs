@@ -81,7 +81,7 @@ fn delay(policy: &Restart, last: Duration) -> (Duration, Duration) {
 impl Worker {
     /// Stops it and starts it again; starts it if it is down. The end of the old process comes first.
     pub(super) fn restart(&mut self, app: Option<Arc<App>>, reason: Reason, turn: &mut Turn<'_>) -> Deed {
-        self.drop_reload(turn);
+        self.drop_reload(Entry::retire, turn);
         let record = &mut self.current.record;
         if let Some(app) = app {
             record.app = app;
@@ -89,8 +89,9 @@ impl Worker {
         let was = std::mem::replace(&mut record.desired, Desired::Up);
         record.leaving = false;
         match record.state {
+            // What it has accepted it finishes; new connections wait for its successor, or go to others.
             State::Starting | State::Running | State::Ready => {
-                self.end_current(reason, Entry::press, turn);
+                self.end_current(reason, Entry::retire, turn);
                 Deed::Restarted
             }
             State::Failed if self.current.phase != Phase::Vacant => {

@@ -7,7 +7,7 @@ use super::record::{Record, Role};
 use super::turn::Turn;
 use super::worker::Worker;
 use crate::model::app::Env;
-use crate::model::order::{Deed, IfPresent, Refusal, Saved};
+use crate::model::order::{Deed, IfPresent, Refusal, Rolling, Saved};
 use crate::model::{App, Desired, Now, Reason, Run, State, WorkerId};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -80,7 +80,7 @@ impl Fleet {
             worker.name() == app.name
                 && match if_present {
                     IfPresent::Refuse => same_script,
-                    IfPresent::Restart | IfPresent::Reload => true,
+                    IfPresent::Restart | IfPresent::Reload | IfPresent::ReloadAnyway => true,
                     IfPresent::Add => false,
                 }
         };
@@ -93,7 +93,8 @@ impl Fleet {
             IfPresent::Refuse if workers.any(is_started) => {
                 Err(Refusal::AlreadyLaunched { name: app.name.clone() })
             }
-            IfPresent::Reload => match workers.find(|worker| worker.is_reloading()) {
+            IfPresent::Reload | IfPresent::ReloadAnyway => match workers.find(|worker| worker.is_reloading())
+            {
                 Some(worker) => Err(Refusal::ReloadInProgress { id: worker.id }),
                 None => Ok(()),
             },
@@ -114,7 +115,10 @@ impl Fleet {
         self.tell(id, turn, |worker, turn| match if_present {
             IfPresent::Refuse | IfPresent::Add => worker.restart(None, Reason::RestartRequested, turn),
             IfPresent::Restart => worker.restart(Some(renewed), Reason::RestartRequested, turn),
-            IfPresent::Reload => worker.reload(Some(renewed), Reason::ReloadRequested, turn),
+            IfPresent::Reload | IfPresent::ReloadAnyway => {
+                let rolling = Rolling { width: None, force: if_present == IfPresent::ReloadAnyway };
+                worker.reload(Some(renewed), Reason::ReloadRequested, rolling, turn)
+            }
         })
     }
 
@@ -178,7 +182,10 @@ impl Fleet {
             next_start: None,
             backoff: Duration::ZERO,
             kill_at: None,
+            draining: false,
             listening: Vec::new(),
+            node_version: None,
+            trouble: None,
             leaving: false,
         };
         let mut worker = Worker::new(Entry::vacant(record));

@@ -17,6 +17,9 @@ use crate::model::{Desired, Epoch, Reason, State};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How an end begins: [`Entry::press`] or [`Entry::retire`].
+pub(super) type End = fn(&mut Entry, Option<Reason>, &mut Epoch, &mut Turn<'_>);
+
 /// SIGKILL.
 const KILL: i32 = 9;
 
@@ -40,12 +43,20 @@ impl Entry {
     }
 
     /// Begins its end gently, where that is possible.
-    fn retire(&mut self, reason: Option<Reason>, clock: &mut Epoch, turn: &mut Turn<'_>) {
+    pub(super) fn retire(&mut self, reason: Option<Reason>, clock: &mut Epoch, turn: &mut Turn<'_>) {
         if self.can_drain() && self.ending == Ending::No {
             self.step(Ending::Draining, reason, clock, turn);
         } else {
             self.press(reason, clock, turn);
         }
+    }
+
+    /// Goes on with an end that the former daemon had begun; false if it had not.
+    pub(super) fn resume_ending(&mut self, kind: TimerKind, turn: &mut Turn<'_>) -> bool {
+        let Some(due) = self.record.kill_at else { return false };
+        self.ending = if self.record.draining { Ending::Draining } else { Ending::Asked };
+        turn.timer(&self.record, kind, due.since(turn.now));
+        true
     }
 
     fn step(&mut self, step: Ending, reason: Option<Reason>, clock: &mut Epoch, turn: &mut Turn<'_>) {
@@ -57,7 +68,9 @@ impl Entry {
                 let grace = app.stop.kill_timeout;
                 (Some(Effect::Drain { run, grace }), Some(grace))
             }
-            Ending::Asked if app.stop.shutdown_with_message && app.program.is_node() => {
+            Ending::Asked
+                if app.stop.shutdown_with_message && app.program.has_channel() && !self.disconnected =>
+            {
                 (Some(Effect::SayShutdown { run }), Some(app.stop.kill_timeout))
             }
             Ending::Asked => {
@@ -70,6 +83,7 @@ impl Entry {
             }
         };
         self.ending = step;
+        self.record.draining = step == Ending::Draining;
         self.record.kill_at = grace.map(|grace| turn.now.after(grace));
         let (cue, reason) = match step {
             Ending::Stuck => (Cue::Fail, Some(Reason::Unkillable)),
@@ -115,13 +129,9 @@ impl Worker {
         Deed::Deleted
     }
 
-    fn bring_down(
-        &mut self,
-        end: fn(&mut Entry, Option<Reason>, &mut Epoch, &mut Turn<'_>),
-        turn: &mut Turn<'_>,
-    ) {
+    fn bring_down(&mut self, end: End, turn: &mut Turn<'_>) {
         self.current.record.desired = Desired::Down;
-        self.drop_reload(turn);
+        self.drop_reload(end, turn);
         for entry in &mut self.retiring {
             if matches!(entry.ending, Ending::Draining | Ending::Stuck) {
                 entry.press(None, &mut self.clock, turn);
@@ -138,12 +148,7 @@ impl Worker {
     }
 
     /// Begins the end of the current process; if that has begun already, only its reason changes.
-    pub(super) fn end_current(
-        &mut self,
-        reason: Reason,
-        end: fn(&mut Entry, Option<Reason>, &mut Epoch, &mut Turn<'_>),
-        turn: &mut Turn<'_>,
-    ) {
+    pub(super) fn end_current(&mut self, reason: Reason, end: End, turn: &mut Turn<'_>) {
         if matches!(self.current.ending, Ending::No | Ending::Stuck) {
             end(&mut self.current, Some(reason), &mut self.clock, turn);
         } else {

@@ -1,6 +1,7 @@
 //! One turn of the core: the time it happens at and the effects it has. Nothing is decided here.
 
 use super::effect::Effect;
+use super::entry::{Entry, Phase};
 use super::event::{TimerKey, TimerKind};
 use super::record::Record;
 use crate::model::change::{Change, What};
@@ -31,6 +32,13 @@ impl Turn<'_> {
     /// Keeps the record as it is now.
     pub(super) fn keep(&mut self, record: &Record) {
         self.push(Effect::Keep(record.clone()));
+    }
+
+    /// Keeps what changed in an entry. While its process is being made the next move will.
+    pub(super) fn keep_present(&mut self, entry: &Entry) {
+        if entry.phase != Phase::Spawning {
+            self.keep(&entry.record);
+        }
     }
 
     /// Gives the entry up.

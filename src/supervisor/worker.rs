@@ -21,6 +21,7 @@ use super::entry::{Ending, Entry, Phase};
 use super::event::{TimerKey, TimerKind};
 use super::turn::Turn;
 use crate::model::change::What;
+use crate::model::order::Rolling;
 use crate::model::snapshot::WorkerView;
 use crate::model::{App, Desired, Epoch, Reason, Run, State, WorkerId};
 use std::sync::Arc;
@@ -100,6 +101,14 @@ pub(super) struct Worker {
     pub(super) retiring: Vec<Entry>,
     /// A reload that waits for its turn.
     pub(super) queued: Option<Queued>,
+    /// How its present or last reload was ordered.
+    pub(super) rolling: Rolling,
+    /// Its last reload was abandoned; nobody has drawn the consequences yet.
+    pub(super) failed_reload: bool,
+    /// The new process of that reload.
+    pub(super) abandoned: Option<Run>,
+    /// Its last reload was given up before it was tried.
+    pub(super) untried: bool,
     /// Spawns in the eyes of this daemon; orders wait by it.
     pub(super) launches: u64,
     /// Replacements that took over, likewise.
@@ -131,6 +140,10 @@ impl Worker {
             replacement: None,
             retiring: Vec::new(),
             queued: None,
+            rolling: Rolling::default(),
+            failed_reload: false,
+            abandoned: None,
+            untried: false,
             launches: 0,
             reloads: 0,
             replacement_since: Epoch::default(),

@@ -40,6 +40,11 @@ pub fn reap() -> Option<Reaped> {
     wait(-1, libc::WNOHANG)
 }
 
+/// Reaps this child if it has ended.
+pub fn reap_one(pid: u32) -> Option<Reaped> {
+    wait(i32::try_from(pid).ok()?, libc::WNOHANG)
+}
+
 /// Waits for the end of a child that is about to end.
 pub(super) fn reap_soon(pid: i32) {
     wait(pid, 0);

@@ -16,6 +16,9 @@ pub fn keeper(home: &Home, log: File, ready: OwnedFd) -> io::Result<()> {
         .arg0("pmon")
         .args(["keeper", "--ready-fd", &number.to_string()])
         .env("PMON_HOME", home.root())
+        // Of the worker that calls us, if it is one: whoever has them is taken for that worker.
+        .env_remove("PMON_ID")
+        .env_remove("PMON_GEN")
         .env_remove("NODE_CHANNEL_FD")
         .env_remove("NODE_CHANNEL_SERIALIZATION_MODE")
         .env_remove("NODE_UNIQUE_ID")

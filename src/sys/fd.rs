@@ -7,7 +7,7 @@ use rustix::net::{
 };
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// The kernel's limit of descriptors in one message (SCM_MAX_FD).
 pub const MAX_FDS: usize = 253;
@@ -59,6 +59,14 @@ pub fn receive(socket: impl AsFd, buffer: &mut [u8]) -> Result<Received, Errno> 
     })
 }
 
+/// Looks at up to `buffer.len()` bytes and leaves them where they are, with the descriptors that came with them.
+/// 0 means end of stream.
+pub fn peek(socket: impl AsFd, buffer: &mut [u8]) -> Result<usize, Errno> {
+    let flags = RecvFlags::DONTWAIT | RecvFlags::PEEK;
+    let (bytes, _) = rustix::io::retry_on_intr(|| rustix::net::recv(&socket, &mut *buffer, flags))?;
+    Ok(bytes)
+}
+
 /// Takes over descriptor `number`, which this process was started with, and makes it close-on-exec.
 /// Call it once a number, early: nothing else may own it.
 pub fn inherit(number: RawFd) -> io::Result<OwnedFd> {
@@ -71,6 +79,13 @@ pub fn inherit(number: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
+/// Says whether a descriptor of this process goes at execve(2).
+pub fn set_close_on_exec(number: RawFd, on: bool) {
+    let flags = if on { libc::FD_CLOEXEC } else { 0 };
+    // SAFETY: only a flag changes; on a number that is not open it fails with EBADF.
+    unsafe { libc::fcntl(number, libc::F_SETFD, flags) };
+}
+
 /// Makes every open descriptor from `first` on close-on-exec, so that no child inherits what our own
 /// parent leaked to us. Best effort: kernels before 5.11 do not know the flag (close_range(2)).
 pub fn close_on_exec_from(first: u32) {
@@ -81,4 +96,11 @@ pub fn close_on_exec_from(first: u32) {
 /// The same open file under a number of at least `minimum`, close-on-exec.
 pub fn raise(fd: OwnedFd, minimum: RawFd) -> io::Result<OwnedFd> {
     Ok(rustix::io::fcntl_dupfd_cloexec(fd, minimum)?)
+}
+
+/// Puts another open file under the number of `place`, at once for every thread that uses it (dup3(2)).
+pub fn replace(place: BorrowedFd<'_>, with: &OwnedFd) -> io::Result<()> {
+    // SAFETY: the number stays open and its owner stays the owner; only what is behind it changes.
+    let done = unsafe { libc::dup3(with.as_raw_fd(), place.as_raw_fd(), libc::O_CLOEXEC) };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

@@ -1,4 +1,4 @@
-//! Being asked to end: SIGINT, SIGTERM or SIGHUP becomes a readable descriptor that a loop can poll.
+//! Being asked to end: SIGINT, SIGTERM, SIGHUP or SIGQUIT becomes a readable descriptor that a loop can poll.
 //!
 //! A handler may do next to nothing (signal-safety(7)), so it writes a byte into a pipe. Nobody reads it: once
 //! asked, always asked, and every thread that polls the pipe sees it.
@@ -31,7 +31,7 @@ impl Interrupt {
         };
         let (reader, writer) = PIPE.get_or_init(|| made);
         WRITER.store(writer.as_raw_fd(), Ordering::SeqCst);
-        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT] {
             catch(signal)?;
         }
         Ok(Interrupt { pipe: reader })

@@ -72,9 +72,19 @@ impl Home {
         self.root.join("pids")
     }
 
+    /// What the next daemon must know if keeper and daemon die together.
+    pub fn states(&self) -> PathBuf {
+        self.root.join("state")
+    }
+
     /// What `save` writes and `resurrect` reads.
     pub fn dump(&self) -> PathBuf {
         self.root.join("dump.json")
+    }
+
+    /// What `set` writes, under PM2's name for it.
+    pub fn settings(&self) -> PathBuf {
+        self.root.join("module_conf.json")
     }
 
     /// The Node preload, written by the daemon at start.

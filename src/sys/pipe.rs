@@ -28,8 +28,9 @@ pub fn stdio(capacity: usize) -> io::Result<(OwnedFd, OwnedFd)> {
 
 /// A pipe behind one descriptor, open for reading and writing, so that it never ends and lives as long as
 /// anybody holds that descriptor.
-pub fn staging() -> io::Result<OwnedFd> {
+pub fn staging(capacity: usize) -> io::Result<OwnedFd> {
     let (reader, _writer) = pipe_with(PipeFlags::CLOEXEC)?;
+    enlarge(&reader, capacity);
     let path = format!("/proc/self/fd/{}", reader.as_raw_fd());
     Ok(rustix::fs::open(path, OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?)
 }
@@ -98,6 +99,32 @@ pub fn discard(pipe: impl AsFd, mut count: usize) -> io::Result<()> {
     Ok(())
 }
 
+/// Where bytes go that are not needed any more: `/dev/null`.
+#[derive(Debug)]
+pub struct Null {
+    null: OwnedFd,
+}
+
+impl Null {
+    /// Opens it.
+    pub fn open() -> io::Result<Null> {
+        let null = rustix::fs::open("/dev/null", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+        Ok(Null { null })
+    }
+
+    /// Takes `count` bytes out of a pipe that holds them, without copying them (splice(2) to `/dev/null`). However
+    /// far it comes before a kill, the pipe then holds exactly the rest.
+    pub fn consume(&self, pipe: impl AsFd, mut count: usize) -> io::Result<()> {
+        while count > 0 {
+            match retry_on_intr(|| splice(&pipe, None, &self.null, None, count, SpliceFlags::NONBLOCK))? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                bytes => count -= bytes,
+            }
+        }
+        Ok(())
+    }
+}
+
 /// A way to look at what a pipe holds without taking it out.
 #[derive(Debug)]
 pub struct Scratch {
@@ -147,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_staging_pipe_outlives_the_pipe_calls_ends_and_never_ends() {
-        let staging = staging().unwrap();
+        let staging = staging(USUAL).unwrap();
         write(&staging, b"abc").unwrap();
         assert_eq!(pending(&staging).unwrap(), 3);
         discard(&staging, 3).unwrap();
@@ -157,7 +184,7 @@ mod tests {
     #[test]
     fn shifting_tells_empty_from_ended_and_full() {
         let (reader, writer) = stdio(USUAL).unwrap();
-        let staging = staging().unwrap();
+        let staging = staging(USUAL).unwrap();
         assert_eq!(shift(&reader, &staging, USUAL).unwrap(), Shift::Blocked);
         for _ in 0..capacity(&staging) / 4096 {
             assert!(!is_full(&staging).unwrap());
@@ -178,7 +205,7 @@ mod tests {
 
     #[test]
     fn peeking_leaves_the_bytes_where_they_are() {
-        let staging = staging().unwrap();
+        let staging = staging(USUAL).unwrap();
         let mut scratch = Scratch::new().unwrap();
         for byte in b"seven" {
             write(&staging, &[*byte]).unwrap();

@@ -38,6 +38,14 @@ pub fn hold(pid: u32) -> Option<OwnedFd> {
     rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok()
 }
 
+/// True if a process runs the very file that this one runs; false also if that cannot be seen.
+pub fn runs_this_program(pid: u32) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let file = |path: String| std::fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
+    let ours = file("/proc/self/exe".to_owned());
+    ours.is_some() && file(format!("/proc/{pid}/exe")) == ours
+}
+
 /// All processes that can be seen, kernel threads included, mostly ascending.
 pub fn pids() -> io::Result<Vec<u32>> {
     let mut pids = Vec::with_capacity(256);

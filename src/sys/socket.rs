@@ -8,7 +8,7 @@ use rustix::net::{
     getsockname, ipproto, socket_with, socketpair, sockopt,
 };
 use std::fs::{OpenOptions, Permissions};
-use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
@@ -75,6 +75,15 @@ pub fn widen(path: &str, bits: u32) -> Result<(), Errno> {
     apply().map_err(|e: std::io::Error| Errno::from_io_error(&e).unwrap_or(Errno::IO))
 }
 
+/// Lets `bytes` wait in the socket's send buffer, or as many as this user may (`net.core.wmem_max`).
+pub fn widen_buffer(socket: impl AsFd, bytes: usize) {
+    if sockopt::set_socket_send_buffer_size_force(&socket, bytes).is_err() {
+        match sockopt::set_socket_send_buffer_size(&socket, bytes) {
+            Ok(()) | Err(_) => {}
+        }
+    }
+}
+
 /// Starts listening.
 pub fn listen(socket: impl AsFd, backlog: i32) -> Result<(), Errno> {
     rustix::net::listen(socket, backlog)
@@ -86,6 +95,23 @@ pub fn stop_listening(socket: impl AsFd) {
     match rustix::net::shutdown(socket, rustix::net::Shutdown::Both) {
         // ENOTCONN: nobody listened.
         Ok(()) | Err(_) => {}
+    }
+}
+
+/// Two ends of one TCP connection over the loopback, non-blocking: as if somebody had connected.
+pub fn tcp_pair() -> std::io::Result<(TcpStream, OwnedFd)> {
+    let between = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let ours = TcpStream::connect(between.local_addr()?)?;
+    let own = ours.local_addr()?;
+    between.set_nonblocking(true)?;
+    loop {
+        // Somebody else may have connected first.
+        let (theirs, from) = between.accept()?;
+        if from == own {
+            ours.set_nonblocking(true)?;
+            theirs.set_nonblocking(true)?;
+            return Ok((ours, theirs.into()));
+        }
     }
 }
 

@@ -52,7 +52,7 @@ pub struct Program<'a> {
 }
 
 /// What the keeper changed for itself and children must not inherit.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Baseline {
     /// Limit of open files to go back to.
     pub files: Option<FileLimit>,

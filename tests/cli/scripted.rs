@@ -97,7 +97,13 @@ impl Session {
             Request::Resurrect => refuse(Code::NotFound, "nothing was saved"),
             Request::Flush { .. } => refuse(Code::NotFound, "no"),
             Request::Logs(logs) => return self.logs(id, &logs),
-            Request::Watch | Request::Unknown => refuse(Code::Invalid, "no"),
+            Request::Watch
+            | Request::Settings
+            | Request::Configure { .. }
+            | Request::ReopenLogs
+            | Request::LogSizes { .. }
+            | Request::Upgrade { .. }
+            | Request::Unknown => refuse(Code::Invalid, "no"),
         };
         self.send(&DaemonMessage::Reply { id, reply })
     }
@@ -153,6 +159,8 @@ impl Session {
                     deed: Deed::Launched,
                     state: State::Running,
                     reason: Reason::Started,
+                    abandoned: None,
+                    last_words: Vec::new(),
                 };
                 touched.extend((0..app.instances).map(new));
             } else if if_present == IfPresent::Refuse {
@@ -167,7 +175,15 @@ impl Session {
 
     fn touched(&self, id: WorkerId, deed: Deed) -> Touched {
         let name = self.workers[id.0 as usize].app.name.clone();
-        Touched { id, name, deed, state: State::Running, reason: Reason::Started }
+        Touched {
+            id,
+            name,
+            deed,
+            state: State::Running,
+            reason: Reason::Started,
+            abandoned: None,
+            last_words: Vec::new(),
+        }
     }
 
     /// Two lines of history; then, if followed, lines for ever.
@@ -178,6 +194,8 @@ impl Session {
             worker: Some(WorkerId(0)),
             name: "web".into(),
             stream: StreamKind::Out,
+            instance: None,
+            pid: None,
             at_ms: None,
             history: true,
             path: Some("/h/web-out.log".into()),

@@ -104,11 +104,11 @@ fn a_port_in_use_is_the_apps_error_and_is_explained() {
             std::fs::read_to_string(home.path().join("logs/web-error-0.log")).map_err(|e| e.to_string())?;
         if log.contains("EADDRINUSE") { Ok(()) } else { Err(log) }
     });
-    let log = home.log();
-    assert!(
-        log.contains(&port.to_string()) && log.contains(&format!("pid {}", std::process::id())),
-        "the holder is named\n{log}"
-    );
+    wait_for("the holder's name", || {
+        let log = home.log();
+        let named = log.contains(&port.to_string()) && log.contains(&format!("pid {}", std::process::id()));
+        if named { Ok(()) } else { Err(log) }
+    });
     drop(holder);
 }
 

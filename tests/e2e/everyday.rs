@@ -199,3 +199,37 @@ fn an_app_inherits_the_sockets_it_asks_for() {
     home.ok(&["delete", "inherit"]);
     assert!(get(port).is_err());
 }
+
+#[test]
+fn a_host_and_a_callback_in_listen_change_nothing() {
+    need("node", NODE);
+    let home = TestHome::new();
+    let port = free_port();
+    home.file(
+        "host.js",
+        &format!("require('http').createServer((q, r) => r.end('ok')).listen({port}, '127.0.0.1', () => console.log('up'));"),
+    );
+    home.ok(&["start", "host.js", "-i", "2"]);
+    wait_http(port);
+    home.ok(&["restart", "host"]);
+    wait_http(port);
+}
+
+#[test]
+fn the_demo_shows_one_frame_without_a_terminal_and_leaves_nothing_behind() {
+    let home = TestHome::new();
+    for with in
+        [&["demo", "--once", "--instances", "2"][..], &["demo", "--once", "--instances", "2", "--no-node"]]
+    {
+        let ran = {
+            let mut command = home.command(with);
+            command.env("TMPDIR", home.work());
+            let output = command.output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        };
+        assert!(ran.contains("timeline-app") && ran.contains("2 online"), "{ran}");
+        let left: Vec<_> = std::fs::read_dir(home.work()).unwrap().flatten().map(|e| e.path()).collect();
+        assert_eq!(left, Vec::<std::path::PathBuf>::new());
+    }
+}

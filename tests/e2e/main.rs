@@ -10,9 +10,21 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod apps;
 mod errors;
 mod everyday;
+mod lines;
 mod logs;
+mod matrix;
+mod output;
+mod ports;
 mod reading;
+mod ready;
+mod rebuild;
+mod reload;
+mod rotate;
+mod runtimes;
+mod sockets;
+mod surprises;
 mod survive;
 mod trees;

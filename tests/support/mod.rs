@@ -1,5 +1,9 @@
 //! What real-process tests need: a home of their own, the binary, named waits, an HTTP client, numbers.
 
+pub mod installed;
+pub mod load;
+pub mod nodes;
+
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -162,11 +166,15 @@ pub fn wait_for<T>(what: &str, mut check: impl FnMut() -> Result<T, String>) -> 
     }
 }
 
-/// The pause between two looks of [`wait_for`]: a poll(2) on nothing.
+/// The pause between two looks of [`wait_for`].
 pub fn pause() {
+    pause_for(Duration::from_millis(15));
+}
+
+/// A poll(2) on nothing: for pacing, never for waiting that something has happened.
+pub fn pause_for(time: Duration) {
     let nothing: &mut [rustix::event::PollFd<'_>] = &mut [];
-    let _elapsed =
-        rustix::event::poll(nothing, Some(&rustix::time::Timespec { tv_sec: 0, tv_nsec: 15_000_000 }));
+    let _elapsed = rustix::event::poll(nothing, Some(&rustix::time::Timespec::try_from(time).unwrap()));
 }
 
 pub fn is_alive(pid: i32) -> bool {
@@ -186,12 +194,17 @@ pub fn free_port() -> u16 {
 
 /// `GET /` on a fresh connection: status code and body.
 pub fn get(port: u16) -> Result<(u16, String), String> {
+    get_path(port, "/")
+}
+
+/// `GET path` likewise.
+pub fn get_path(port: u16, path: &str) -> Result<(u16, String), String> {
     let at = std::net::SocketAddr::from(([127, 0, 0, 1], port));
     let mut stream =
         TcpStream::connect_timeout(&at, Duration::from_secs(10)).map_err(|e| format!("connect: {e}"))?;
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     stream
-        .write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes())
         .map_err(|e| format!("write: {e}"))?;
     let mut text = Vec::new();
     stream.read_to_end(&mut text).map_err(|e| format!("read: {e}"))?;

@@ -21,6 +21,7 @@ pub fn is_wanted(cx: &Context, args: &[String]) -> bool {
         &o.output,
         &o.error,
         &o.log_date_format,
+        &o.log_overflow,
         &o.max_memory_restart,
         &o.cron,
         &o.max_restarts,
@@ -29,6 +30,7 @@ pub fn is_wanted(cx: &Context, args: &[String]) -> bool {
         &o.exp_backoff_restart_delay,
         &o.kill_timeout,
         &o.listen_timeout,
+        &o.health,
         &o.stop_signal,
     ];
     let flags = [
@@ -37,6 +39,7 @@ pub fn is_wanted(cx: &Context, args: &[String]) -> bool {
         o.disable_logs,
         o.no_autorestart,
         o.wait_ready,
+        o.notify,
         o.no_treekill,
         o.shutdown_with_message,
     ];
@@ -100,6 +103,8 @@ fn put_in(cx: &Context, app: &mut App, args: &[String]) -> Result<(), CliError> 
     put(given.no_treekill, &mut |app| app.stop.treekill = false);
     put(given.shutdown_with_message, &mut |app| app.stop.shutdown_with_message = true);
     put(given.wait_ready, &mut |app| app.readiness.wait_ready = true);
+    put(given.notify, &mut |app| app.readiness.notify = true);
+    put(given.health.is_some(), &mut |app| app.readiness.health.clone_from(&new.readiness.health));
     put(given.listen_timeout.is_some(), &mut |app| {
         app.readiness.listen_timeout = new.readiness.listen_timeout
     });
@@ -107,6 +112,7 @@ fn put_in(cx: &Context, app: &mut App, args: &[String]) -> Result<(), CliError> 
     put(given.error.is_some(), &mut |app| app.logs.error_file.clone_from(&new.logs.error_file));
     put(given.log.is_some(), &mut |app| app.logs.log_file.clone_from(&new.logs.log_file));
     put(given.merge_logs, &mut |app| app.logs.merge = true);
+    put(given.log_overflow.is_some(), &mut |app| app.logs.overflow = new.logs.overflow);
     put(given.disable_logs, &mut |app| app.logs.disabled = true);
     put(given.time || given.log_date_format.is_some(), &mut |app| {
         app.logs.date_format.clone_from(&new.logs.date_format);

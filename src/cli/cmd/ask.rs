@@ -4,11 +4,14 @@ use crate::cli::error::CliError;
 use crate::client::Client;
 use crate::model::Order;
 use crate::model::order::Touched;
+use crate::model::rotation::MODULE;
 use crate::model::select::Candidate;
 use crate::model::snapshot::WorkerView;
 use crate::model::usage::HostUsage;
 use crate::model::{Selector, WorkerId, select::SelectError};
+use crate::proto::reply::LogSize;
 use crate::proto::{Reply, Request};
+use serde_json::{Map, Value};
 use std::sync::Arc;
 
 /// The fleet as the daemon showed it.
@@ -77,6 +80,58 @@ pub fn flush(client: &mut Client, select: Option<Selector>) -> Result<Vec<(Strin
     }
 }
 
+/// What is set.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// As it is in the file.
+    pub conf: Map<String, Value>,
+    rotation: Vec<(String, String)>,
+}
+
+impl Settings {
+    /// With the log rotation in force, whether it was set or not.
+    pub fn effective(self) -> Map<String, Value> {
+        let mut conf = self.conf;
+        let words = self.rotation.into_iter().map(|(word, value)| (word, Value::String(value)));
+        conf.insert(MODULE.to_owned(), Value::Object(words.collect()));
+        conf
+    }
+}
+
+/// What is set.
+pub fn settings(client: &mut Client) -> Result<Settings, CliError> {
+    as_settings(client.call(Request::Settings)?)
+}
+
+/// Sets and removes keys, all or nothing.
+pub fn configure(
+    client: &mut Client,
+    set: Vec<(String, String)>,
+    unset: Vec<String>,
+) -> Result<Settings, CliError> {
+    as_settings(client.call(Request::Configure { set, unset })?)
+}
+
+fn as_settings(reply: Reply) -> Result<Settings, CliError> {
+    match reply {
+        Reply::Settings { conf, rotation } => Ok(Settings { conf, rotation }),
+        other => Err(unfit(other)),
+    }
+}
+
+/// Opens the log files anew.
+pub fn reopen_logs(client: &mut Client) -> Result<(), CliError> {
+    done(client.call(Request::ReopenLogs)?).map(drop)
+}
+
+/// How large the logs of some workers are.
+pub fn log_sizes(client: &mut Client, select: Selector) -> Result<Vec<LogSize>, CliError> {
+    match client.call(Request::LogSizes { select })? {
+        Reply::LogSizes { logs } => Ok(logs),
+        other => Err(unfit(other)),
+    }
+}
+
 /// Waits for the answer.
 pub fn ping(client: &mut Client) -> Result<(), CliError> {
     match client.call(Request::Ping)? {
@@ -85,7 +140,8 @@ pub fn ping(client: &mut Client) -> Result<(), CliError> {
     }
 }
 
-fn done(reply: Reply) -> Result<Vec<Touched>, CliError> {
+/// The answer to an order.
+pub fn done(reply: Reply) -> Result<Vec<Touched>, CliError> {
     match reply {
         Reply::Done { touched } => Ok(touched),
         other => Err(unfit(other)),
@@ -100,6 +156,9 @@ fn unfit(reply: Reply) -> CliError {
         | Reply::Done { .. }
         | Reply::Saved { .. }
         | Reply::Flushed { .. }
+        | Reply::Settings { .. }
+        | Reply::LogSizes { .. }
+        | Reply::Upgrading
         | Reply::Subscribed
         | Reply::Unknown => CliError::Answer,
     }

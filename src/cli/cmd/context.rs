@@ -41,7 +41,7 @@ impl Context {
     pub fn connect(&self) -> Result<Client, CliError> {
         let colour = self.ui.error_colour;
         let mut said = Ok(());
-        let client = Client::connect_or_start(&self.home, &mut |notice| {
+        let mut client = Client::connect_or_start(&self.home, &mut |notice| {
             let text = match notice {
                 Notice::Starting => {
                     format!("Spawning the daemon with pmon_home={}", self.home.root().display())
@@ -53,7 +53,19 @@ impl Context {
             }
         })?;
         said?;
+        self.hint_at_version(&mut client)?;
         Ok(client)
+    }
+
+    /// A daemon of another version works, but may not know everything that is asked of it.
+    fn hint_at_version(&self, client: &mut Client) -> Result<(), CliError> {
+        let ours = env!("CARGO_PKG_VERSION");
+        match client.hello().map(|hello| hello.version.clone()) {
+            Some(theirs) if theirs != ours => self.warn(format!(
+                "The daemon is version {theirs}, this is {ours}: `pmon update` switches it, the workers go on"
+            )),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Says `[PM2] …` on stdout.
@@ -109,6 +121,7 @@ impl Context {
             log_date_format: typed.log_date_format,
             time: typed.time,
             log_type: typed.log_type,
+            log_overflow: typed.log_overflow,
             disable_logs: typed.disable_logs,
             max_memory_restart: typed.max_memory_restart,
             no_autorestart: typed.no_autorestart,
@@ -119,6 +132,9 @@ impl Context {
             kill_timeout: typed.kill_timeout,
             listen_timeout: typed.listen_timeout,
             wait_ready: typed.wait_ready,
+            notify: typed.notify,
+            health: typed.health,
+            parallel: typed.parallel.map(|width| width.to_string()),
             shutdown_with_message: typed.shutdown_with_message,
             no_treekill: typed.no_treekill,
             uid: typed.uid,

@@ -15,14 +15,18 @@ pub struct Args {
 
 /// Describes one after the other.
 pub fn run(cx: &Context, args: Args) -> Result<(), CliError> {
-    let fleet = ask::list(&mut cx.connect()?, true)?;
-    let Ok(workers) = fleet.select(&cx.selector(&args.target)) else {
+    let mut client = cx.connect()?;
+    let fleet = ask::list(&mut client, true)?;
+    let select = cx.selector(&args.target);
+    let Ok(workers) = fleet.select(&select) else {
         return Err(CliError::Said(format!("{} doesn't exist", args.target)));
     };
     let ours = cx.caller().env;
+    // A daemon of an older version does not know: then these rows are missing.
+    let logs = ask::log_sizes(&mut client, select).unwrap_or_default();
     let now = clock::now();
     for worker in &workers {
-        cx.ui.say(&describe::describe(worker, &ours, now, cx.ui.colour))?;
+        cx.ui.say(&describe::describe(worker, &logs, &ours, now, cx.ui.colour))?;
     }
     Ok(())
 }

@@ -31,7 +31,7 @@ fn text(worker: &WorkerView, colour: Colour) -> String {
     lines.extend(app.env.0.iter().map(|(k, v)| (k.clone(), v.clone())));
     lines.push(("unique_id".to_owned(), worker.unique_id.clone()));
     lines.extend(app.version.iter().map(|v| ("version".to_owned(), v.clone())));
-    lines.extend(app.node_version.iter().map(|v| ("node_version".to_owned(), v.clone())));
+    lines.extend(worker.node_version().map(|v| ("node_version".to_owned(), v.to_owned())));
     lines.iter().rev().map(|(k, v)| format!("{k}: {}\n", colour.paint(colour::OUT, v))).collect()
 }
 

@@ -11,7 +11,7 @@ pub struct Args {
     pub target: Option<String>,
 }
 
-/// Flushes. A name that is not there is no failure, as with PM2.
+/// Flushes; says what that freed. A name that is not there is no failure, as with PM2.
 pub fn run(cx: &Context, args: Args) -> Result<(), CliError> {
     let select = args.target.as_deref().map(|word| cx.selector(word));
     let files = match ask::flush(&mut cx.connect()?, select) {
@@ -19,8 +19,11 @@ pub fn run(cx: &Context, args: Args) -> Result<(), CliError> {
         other => other?,
     };
     cx.note("Flushing:")?;
-    for (path, _freed) in files {
-        cx.note(path)?;
+    let mut total = 0;
+    for (path, freed) in files {
+        total += freed;
+        cx.note(format!("{path} ({freed} bytes)"))?;
     }
+    cx.note(format!("{total} bytes freed"))?;
     cx.note("Logs flushed")
 }

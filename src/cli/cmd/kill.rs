@@ -11,10 +11,17 @@ use crate::model::{Order, WorkerId};
 #[derive(Debug, clap::Args)]
 pub struct Args {}
 
+/// A fleet that was shut down leaves no state. If there is some, daemon and keeper have died, and perhaps the workers live:
+/// only a daemon can find them.
+fn orphans_may_live(cx: &Context) -> bool {
+    std::fs::read_dir(cx.home.states()).is_ok_and(|mut states| states.next().is_some())
+}
+
 /// Kills. Unlike PM2 it does not start a daemon first to have one to stop.
 pub fn run(cx: &Context, _args: Args) -> Result<(), CliError> {
     let mut client = match Client::connect(&cx.home) {
         Ok(client) => client,
+        Err(ConnectError::NoDaemon(_)) if orphans_may_live(cx) => cx.connect()?,
         Err(ConnectError::NoDaemon(_)) => return cx.note("No daemon is running"),
         Err(other) => return Err(other.into()),
     };

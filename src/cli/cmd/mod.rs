@@ -5,33 +5,42 @@ pub mod act;
 pub mod alter;
 pub mod ask;
 pub mod completion;
+pub mod conf;
 pub mod context;
 pub mod delete;
 pub mod demo;
 pub mod describe;
 pub mod env;
 pub mod flush;
+pub mod get;
 pub mod id;
+pub mod install;
 pub mod jlist;
 pub mod kill;
 pub mod list;
 pub mod logs;
 pub mod monit;
+pub mod multiset;
 pub mod pid;
 pub mod ping;
 pub mod prettylist;
+mod progress;
 pub mod reload;
+pub mod reload_logs;
 pub mod reset;
 pub mod restart;
 pub mod resurrect;
 pub mod role;
 pub mod save;
 pub mod scale;
+pub mod set;
 pub mod signal;
 pub mod start;
 pub mod start_or;
 pub mod stop;
 pub mod target;
+pub mod unset;
+pub mod update;
 
 pub use context::Context;
 
@@ -63,9 +72,18 @@ pub fn run(cx: &Context, verb: Verb) -> Result<ExitCode, CliError> {
         Verb::Save(args) => save::run(cx, args),
         Verb::Resurrect(args) => resurrect::run(cx, args),
         Verb::Flush(args) => flush::run(cx, args),
+        Verb::ReloadLogs(args) => reload_logs::run(cx, args),
+        Verb::Set(args) => set::run(cx, args),
+        Verb::Get(args) => return get::run(cx, args),
+        Verb::Multiset(args) => multiset::run(cx, args),
+        Verb::Unset(args) => unset::run(cx, args),
+        Verb::Conf(args) => conf::run(cx, args),
+        Verb::Install(args) => install::install(cx, args),
+        Verb::Uninstall(args) => install::uninstall(cx, args),
         Verb::Reset(args) => reset::run(cx, args),
         Verb::SendSignal(args) => signal::run(cx, args),
         Verb::Ping(args) => ping::run(cx, args),
+        Verb::Update(args) => update::run(cx, args),
         Verb::Kill(args) => kill::run(cx, args),
         Verb::Completion(args) => completion::run(cx, args),
         Verb::Keeper(args) => role::keeper(cx, args),

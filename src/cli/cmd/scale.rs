@@ -5,6 +5,7 @@ use super::ask;
 use super::context::Context;
 use crate::cli::error::CliError;
 use crate::model::order::{Order, ScaleTo};
+use std::cmp::Ordering;
 
 /// Arguments of `scale`.
 #[derive(Debug, clap::Args)]
@@ -23,12 +24,14 @@ pub fn run(cx: &Context, args: Args) -> Result<(), CliError> {
     };
     let mut client = cx.connect()?;
     let before = ask::list(&mut client, false)?.named(&args.name).count();
-    let up = match to {
-        ScaleTo::To(n) => n as usize > before,
-        ScaleTo::By(n) => n > 0,
+    let change = match to {
+        ScaleTo::To(n) => (n as usize).cmp(&before),
+        ScaleTo::By(n) => n.cmp(&0),
     };
-    if before > 0 {
-        cx.note(if up { "Scaling up application" } else { "Scaling down application" })?;
+    match change {
+        Ordering::Greater if before > 0 => cx.note("Scaling up application")?,
+        Ordering::Less if before > 0 => cx.note("Scaling down application")?,
+        Ordering::Greater | Ordering::Less | Ordering::Equal => {}
     }
     let touched = ask::order(&mut client, Order::Scale { name: args.name, to })?;
     act::report(cx, &touched)?;

@@ -3,32 +3,50 @@
 use super::Context;
 use crate::cli::error::CliError;
 use crate::config::find::{self, Target};
-use crate::config::{self, Resolved};
+use crate::config::{self, Caller, ConfigError, Options, Resolved};
 use crate::model::Selector;
 use std::io::Read;
+use std::path::Path;
 
 /// What a word means.
 #[derive(Debug)]
-pub enum Meant {
+pub enum Meant<Apps> {
     /// Apps that are written down: in a file, or as JSON on our standard input (`-`).
-    Apps(Resolved),
+    Apps(Apps),
     /// Workers of the fleet.
     Workers(Selector),
 }
 
-/// PM2's order: `-`, a process file, otherwise a selector. Warnings of the file are said here.
-pub fn meant(cx: &Context, word: &str, args: &[String]) -> Result<Meant, CliError> {
-    let caller = cx.caller();
-    let resolved = if word == "-" {
-        config::from_stdin_json(&stdin()?, &cx.options(args), &caller)?
-    } else {
-        match find::target(word, &caller) {
-            Target::File(path) => config::from_file(&path, &cx.options(args), &caller)?,
-            Target::Script(_) => return Ok(Meant::Workers(cx.selector(word))),
-        }
-    };
-    warn(cx, &resolved)?;
-    Ok(Meant::Apps(resolved))
+/// What a word means to a verb that starts. Warnings of the file are said here.
+pub fn meant(cx: &Context, word: &str, args: &[String]) -> Result<Meant<Resolved>, CliError> {
+    let meant = read(cx, word, args, config::from_stdin_json, config::from_file)?;
+    if let Meant::Apps(resolved) = &meant {
+        warn(cx, resolved)?;
+    }
+    Ok(meant)
+}
+
+/// What a word means to a verb that ends something: names are enough.
+pub fn meant_names(cx: &Context, word: &str) -> Result<Meant<Vec<String>>, CliError> {
+    read(cx, word, &[], config::names_in_stdin_json, config::names_in_file)
+}
+
+/// PM2's order: `-`, a process file, otherwise a selector.
+fn read<Apps>(
+    cx: &Context,
+    word: &str,
+    args: &[String],
+    from_text: fn(&str, &Options, &Caller) -> Result<Apps, ConfigError>,
+    from_file: fn(&Path, &Options, &Caller) -> Result<Apps, ConfigError>,
+) -> Result<Meant<Apps>, CliError> {
+    let (caller, options) = (cx.caller(), cx.options(args));
+    if word == "-" {
+        return Ok(Meant::Apps(from_text(&stdin()?, &options, &caller)?));
+    }
+    match find::target(word, &caller) {
+        Target::File(path) => Ok(Meant::Apps(from_file(&path, &options, &caller)?)),
+        Target::Script(_) => Ok(Meant::Workers(cx.selector(word))),
+    }
 }
 
 /// Says what `config` warns of.

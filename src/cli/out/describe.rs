@@ -7,8 +7,10 @@ use super::number;
 use super::table::{status_style, uptime, watched};
 use crate::fmt;
 use crate::model::files::WorkerFiles;
+use crate::model::rotation::{Word, Words};
 use crate::model::snapshot::WorkerView;
-use crate::model::{Bytes, Stamp, State};
+use crate::model::{Bytes, Rotation, Stamp, State};
+use crate::proto::reply::LogSize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,13 +18,14 @@ use std::path::Path;
 /// All sections. `caller` is the environment of who asks, to show what differs in the worker's.
 pub fn describe(
     worker: &WorkerView,
+    logs: &[LogSize],
     caller: &BTreeMap<String, String>,
     now: Stamp,
     colour: Colour,
 ) -> String {
     let mut out =
         heading(&format!("Describing process with id {} - name {}", worker.id, worker.app.name), colour);
-    out.push_str(&facts(worker, now, colour));
+    out.push_str(&facts(worker, logs, now, colour));
     if let Some(axm) = worker.axm.as_deref() {
         if !axm.actions.is_empty() {
             let names = axm.actions.iter().filter_map(|action| action.get("action_name")?.as_str());
@@ -48,7 +51,7 @@ pub fn describe(
     out
 }
 
-fn facts(worker: &WorkerView, now: Stamp, colour: Colour) -> String {
+fn facts(worker: &WorkerView, logs: &[LogSize], now: Stamp, colour: Colour) -> String {
     let app = &worker.app;
     let none = || "N/A".to_owned();
     let combined = WorkerFiles::of(app, worker.id, Path::new("/"), Path::new("/")).combined;
@@ -75,21 +78,61 @@ fn facts(worker: &WorkerView, now: Stamp, colour: Colour) -> String {
         row("script id", worker.id.to_string()),
         row("exec cwd", app.cwd.display().to_string()),
         row("exec mode", app.mode.pm2_name().to_owned()),
-        row("node.js version", app.node_version.clone().unwrap_or_else(none)),
+        row("node.js version", worker.node_version().map_or_else(none, str::to_owned)),
         row("node env", app.env.0.get("NODE_ENV").cloned().unwrap_or_else(none)),
         row("watch & reload", if watched(worker) { "✔" } else { "✘" }.to_owned()),
         row("unstable restarts", worker.unstable_restarts.to_string()),
         row("created at", fmt::iso_utc(worker.created.wall_ms)),
     ]);
     // Below PM2's rows, where no script looks for its own: what PM2 cannot tell.
-    rows.push(row("reason", worker.reason.to_string()));
+    rows.push(row("reason", worker.why()));
     if let (State::Backoff, Some(due)) = (worker.state, worker.next_start) {
         rows.push(row("next start", format!("in {:.1}s", due.since(now).as_secs_f64())));
+    }
+    if let Some(trouble) = &worker.log_trouble {
+        rows.push(row("log trouble", trouble.to_string()));
     }
     if !worker.listening.is_empty() {
         rows.push(row("listening on", worker.listening.join(" ")));
     }
+    rows.extend(log_rows(worker, logs));
     format!("{}\n", draw_fitting(&rows, colour))
+}
+
+/// How large its logs are, and what keeps them from growing.
+fn log_rows(worker: &WorkerView, logs: &[LogSize]) -> Vec<Vec<Cell>> {
+    let mine: Vec<&LogSize> = logs.iter().filter(|log| log.worker == worker.id).collect();
+    let mut rows: Vec<_> = mine
+        .iter()
+        .map(|log| {
+            let path = Some(&log.path);
+            let name = match path {
+                path if path == worker.out_file.as_ref() => "out log size",
+                path if path == worker.error_file.as_ref() => "error log size",
+                Some(_) | None => "entire log size",
+            };
+            let kept = match log.rotated {
+                0 => String::new(),
+                count => format!(" + {} in {count} rotated", fmt::bytes(Bytes(log.rotated_bytes))),
+            };
+            row(name, format!("{}{kept}", fmt::bytes(Bytes(log.bytes))))
+        })
+        .collect();
+    rows.extend(mine.first().map(|log| row("log rotation", rotation(&log.rotation))));
+    rows
+}
+
+/// `at 10M or 0 0 * * *, keep 30, gzip`
+fn rotation(words: &Words) -> String {
+    let rotation = Rotation::default().with(words);
+    if !rotation.enabled {
+        return "off".to_owned();
+    }
+    let size = (rotation.max_size.get() > 0).then(|| rotation.value(Word::MaxSize));
+    let when: Vec<String> = [size, rotation.interval.clone()].into_iter().flatten().collect();
+    let when = if when.is_empty() { "never".to_owned() } else { format!("at {}", when.join(" or ")) };
+    let gzip = if rotation.compress { ", gzip" } else { "" };
+    format!("{when}, keep {}{gzip}", rotation.value(Word::Retain))
 }
 
 fn metric(name: &str, metric: &Value) -> Vec<Cell> {
@@ -145,11 +188,38 @@ mod tests {
         let caller = [("HOME", "/root"), ("NODE_ENV", "test"), ("MINE", "1")]
             .map(|(k, v)| (k.to_owned(), v.to_owned()))
             .into();
-        insta::assert_snapshot!(describe(&sample::fleet()[0], &caller, sample::NOW, Colour(false)));
+        insta::assert_snapshot!(describe(&sample::fleet()[0], &[], &caller, sample::NOW, Colour(false)));
+    }
+
+    #[test]
+    fn logs_have_their_sizes_and_what_bounds_them() {
+        let worker = &sample::fleet()[0];
+        let log = |path: &str, rotated| LogSize {
+            worker: worker.id,
+            path: path.to_owned(),
+            bytes: 1536,
+            rotated,
+            rotated_bytes: 3 << 20,
+            rotation: Rotation::default().words().map(|(word, value)| (word.to_owned(), value)).collect(),
+        };
+        let logs = [log(worker.out_file.as_deref().unwrap(), 4), log("/elsewhere.log", 0)];
+        let text = describe(worker, &logs, &BTreeMap::new(), sample::NOW, Colour(false));
+        let has = |row: &[&str]| text.lines().any(|line| row.iter().all(|part| line.contains(part)));
+        assert!(has(&["out log size", "1.5kb + 3.0mb in 4 rotated"]), "{text}");
+        assert!(has(&["entire log size", "1.5kb"]), "{text}");
+        assert!(has(&["log rotation", "at 10M, keep 30, gzip"]), "{text}");
+        let off = Words::from([("enabled".to_owned(), "false".to_owned())]);
+        assert_eq!(rotation(&off), "off");
     }
 
     #[test]
     fn every_optional_row_is_there_when_it_was_given() {
-        insta::assert_snapshot!(describe(&sample::fleet()[3], &BTreeMap::new(), sample::NOW, Colour(false)));
+        insta::assert_snapshot!(describe(
+            &sample::fleet()[3],
+            &[],
+            &BTreeMap::new(),
+            sample::NOW,
+            Colour(false)
+        ));
     }
 }

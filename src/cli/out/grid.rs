@@ -38,6 +38,9 @@ pub fn draw(widths: &[usize], head: &[Cell], rows: &[Vec<Cell>], colour: Colour)
     let mut lines = vec![rule('┌', "┬", '┐')];
     if !head.is_empty() {
         lines.push(row(widths, head, colour));
+    }
+    // An empty table has no line under its head, as PM2's.
+    if !head.is_empty() && !rows.is_empty() {
         lines.push(rule('├', "┼", '┤'));
     }
     lines.extend(rows.iter().map(|cells| row(widths, cells, colour)));

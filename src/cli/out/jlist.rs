@@ -154,8 +154,8 @@ fn state(worker: &WorkerView) -> Map<String, Value> {
         out.insert("_pm2_version".to_owned(), env!("CARGO_PKG_VERSION").into());
     }
     out.insert("version".to_owned(), app.version.as_deref().unwrap_or("N/A").into());
-    if let Some(version) = &app.node_version {
-        out.insert("node_version".to_owned(), version.as_str().into());
+    if let Some(version) = worker.node_version() {
+        out.insert("node_version".to_owned(), version.into());
     }
     match worker.last_exit {
         Some(Exit::Code(code)) => {

@@ -286,6 +286,8 @@ mod tests {
             worker: id.map(WorkerId),
             name: name.into(),
             stream,
+            instance: None,
+            pid: None,
             at_ms,
             history: false,
             path: None,

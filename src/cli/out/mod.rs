@@ -12,8 +12,10 @@ pub mod jlist;
 pub mod logs;
 pub mod message;
 pub mod number;
+pub mod reload;
 #[cfg(test)]
 pub(crate) mod sample;
+pub mod settings;
 pub mod stats;
 pub mod table;
 

@@ -79,7 +79,15 @@ pub fn table(workers: &[Arc<WorkerView>], now: Stamp, columns: usize, colour: Co
         .iter()
         .map(|worker| layout.iter().map(|(column, _, _)| cell(*column, worker, now)).collect())
         .collect();
-    draw(&widths, &head, &rows, colour)
+    let mut drawn = draw(&widths, &head, &rows, colour);
+    drawn.push_str(&troubles(workers));
+    drawn
+}
+
+/// PM2's table has no column for it: a line below for each worker whose log files take nothing or cost output.
+fn troubles(workers: &[Arc<WorkerView>]) -> String {
+    let told = workers.iter().filter_map(|worker| Some((worker, worker.log_trouble.as_ref()?)));
+    told.map(|(worker, trouble)| format!("log of {} ({}): {trouble}\n", worker.app.name, worker.id)).collect()
 }
 
 fn widths(layout: Layout, workers: &[Arc<WorkerView>], longest_name: usize) -> Vec<usize> {

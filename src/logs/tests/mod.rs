@@ -3,9 +3,12 @@
 mod flow;
 mod full;
 mod kill;
+mod rotate;
+mod spill;
 
-use super::{Fanout, Held, Pump, PumpNotice, SinkSpec, Source, held};
-use crate::model::{StreamKind, WorkerId};
+use super::{Fanout, Held, Pump, PumpNotice, SinkSpec, Source, SpillFiles, held, spill_files};
+use crate::logs::kept::{Family, Form, Kept, Shapes, inventory};
+use crate::model::{Rotation, StreamKind, WorkerId};
 use crate::sys::pipe;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -60,7 +63,7 @@ impl Bench {
     }
 
     fn attach(&self, entry: u64, sink: SinkSpec) {
-        self.pump.attach(entry, source(entry), sink, held().unwrap());
+        self.pump.attach(entry, source(entry), sink, held(64 << 10).unwrap());
     }
 
     /// The write end of a pipe that the pump reads.
@@ -80,16 +83,28 @@ impl Bench {
         }
     }
 
+    /// The next notice; memory that is wanted is given.
     async fn notice(&mut self) -> PumpNotice {
-        tokio::time::timeout(DEADLINE, self.notices.recv())
-            .await
-            .expect("no notice came")
-            .expect("the pump died")
+        loop {
+            let notice = tokio::time::timeout(DEADLINE, self.notices.recv())
+                .await
+                .expect("no notice came")
+                .expect("the pump died");
+            match notice {
+                PumpNotice::SpillWanted { entry, stream } => {
+                    self.pump.add_spill(entry, stream, spill_files().unwrap());
+                }
+                told => return told,
+            }
+        }
     }
 
     /// Waits for the next pipe that is at its end.
     async fn closed(&mut self) {
-        let notice = self.notice().await;
+        let mut notice = self.notice().await;
+        while let PumpNotice::Rotated { .. } = notice {
+            notice = self.notice().await;
+        }
         assert!(matches!(notice, PumpNotice::PipeClosed { .. }), "{notice:?}");
     }
 
@@ -101,8 +116,18 @@ impl Bench {
     }
 }
 
+/// A log's rotated files, oldest first, but for those being written.
+fn rotated(log: &Path) -> Vec<Kept> {
+    let family = Family::of(log).unwrap();
+    let found = inventory(&[(family.clone(), Shapes::of(&Rotation::default()))], None).unwrap();
+    let mut kept = found[&family].clone();
+    kept.retain(|kept| kept.label.form != Form::Unfinished);
+    kept.sort_by(|a, b| a.age().cmp(&b.age()));
+    kept
+}
+
 fn source(entry: u64) -> Source {
-    Source { worker: WorkerId(u32::try_from(entry).unwrap()), name: "web".into() }
+    Source { worker: WorkerId(u32::try_from(entry).unwrap()), name: "web".into(), instance: 0, pid: None }
 }
 
 fn shell(dir: &TempDir, script: &str, out: OwnedFd, err: OwnedFd) -> std::process::Child {

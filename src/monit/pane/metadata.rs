@@ -36,8 +36,11 @@ fn pairs(worker: &WorkerView, state: &State, theme: &Theme) -> Vec<(&'static str
             format!("{} {}", words::symbol(worker.state), worker.state.pm2_name()),
             theme.state(worker.state),
         ),
-        ("why", worker.reason.to_string(), theme.style(Hue::Text)),
+        ("why", worker.why(), theme.style(Hue::Text)),
     ];
+    if let Some(trouble) = &worker.log_trouble {
+        pairs.push(("log trouble", trouble.to_string(), theme.style(Hue::Bad)));
+    }
     let mut add = |key, value: String| pairs.push((key, value, theme.style(Hue::Text)));
     add("name", format!("{} (id {}, instance {})", app.name, worker.id, worker.instance));
     add("namespace", app.namespace.clone());
@@ -50,7 +53,7 @@ fn pairs(worker: &WorkerView, state: &State, theme: &Theme) -> Vec<(&'static str
     add("args", or_none(Some(app.program.args.join(" "))));
     add("interpreter", app.program.interpreter.clone());
     add("interpreter args", or_none(Some(app.program.interpreter_args.join(" "))));
-    add("node.js", or_none(app.node_version.clone()));
+    add("node.js", or_none(worker.node_version().map(str::to_owned)));
     add("cwd", app.cwd.display().to_string());
     add("mode", app.mode.pm2_name().to_owned());
     add("listening", or_none(Some(worker.listening.join(" "))));

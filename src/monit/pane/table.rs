@@ -103,9 +103,12 @@ fn scrollbar(buf: &mut Buffer, area: Rect, state: &State, theme: &Theme, visible
 
 /// Why a worker that is not running is not; for one that waits, when it will be tried again.
 pub fn explanation(worker: &WorkerView, state: &State) -> Option<(String, Hue)> {
-    let why = worker.reason.to_string();
+    let why = worker.why();
     match worker.state {
-        WorkerState::Running | WorkerState::Ready | WorkerState::Starting | WorkerState::Stopping => None,
+        WorkerState::Running | WorkerState::Ready | WorkerState::Starting | WorkerState::Stopping => {
+            let trouble = worker.log_trouble.as_ref().filter(|trouble| trouble.what.is_some())?;
+            Some((format!("log: {trouble}"), Hue::Bad))
+        }
         WorkerState::Down => Some((why, Hue::Muted)),
         WorkerState::Failed => Some((why, Hue::Bad)),
         WorkerState::Backoff => {

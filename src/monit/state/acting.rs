@@ -3,7 +3,7 @@
 use super::prompt::Prompt;
 use super::rows::RowKey;
 use super::{Link, State};
-use crate::model::order::{ScaleTo, Update};
+use crate::model::order::{Rolling, ScaleTo, Update};
 use crate::model::{Order, Selector, WorkerId};
 use crate::monit::action::Action;
 use crate::monit::event::Deed;
@@ -132,7 +132,7 @@ fn deed(verb: Action, Target { select, name }: Target) -> Option<Deed> {
         Action::Restart => ("restart", Order::Restart { select, update }),
         // `Restart` of what is down only starts it.
         Action::Start => ("start", Order::Restart { select, update }),
-        Action::Reload => ("reload", Order::Reload { select, update }),
+        Action::Reload => ("reload", Order::Reload { select, update, rolling: Rolling::default() }),
         Action::Stop => ("stop", Order::Stop { select }),
         Action::Delete => ("delete", Order::Delete { select }),
         Action::Reset => ("reset", Order::Reset { select }),

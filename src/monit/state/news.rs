@@ -64,6 +64,9 @@ impl State {
             | Reply::Fleet { .. }
             | Reply::Saved { .. }
             | Reply::Flushed { .. }
+            | Reply::Settings { .. }
+            | Reply::LogSizes { .. }
+            | Reply::Upgrading
             | Reply::Subscribed
             | Reply::Unknown => self.say(format!("{what}: done"), false),
         }

@@ -120,7 +120,16 @@ impl Fleet {
     fn give(&self, run: Run, fd: OwnedFd, adopted: bool) {
         let worker = &self.workers[&run];
         let (slot, cluster, scheduling) = (worker.slot, worker.cluster, self.scheduling);
-        self.hub().add(ChannelSpec { run, app: worker.app.into(), slot, cluster, scheduling, fd, adopted });
+        self.hub().add(ChannelSpec {
+            run,
+            app: worker.app.into(),
+            slot,
+            cluster,
+            scheduling,
+            fd,
+            adopted,
+            ending: false,
+        });
     }
 
     /// Several workers, until all listen; their address.

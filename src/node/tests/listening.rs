@@ -49,9 +49,9 @@ fn a_foreign_holder_of_the_port_is_named() {
         );
         let run = fleet.spawn("web", 0, &code);
         assert_eq!(fleet.bus(run, "error"), "EADDRINUSE");
-        let event = fleet.wait("bind failed", |e| matches!(e, NodeEvent::BindFailed { .. }));
-        let NodeEvent::BindFailed { what, address, .. } = event else { panic!() };
-        assert_eq!(address, format!("*:{port}"));
+        let event = fleet.wait("bind failed", |e| matches!(e, NodeEvent::Troubled { .. }));
+        let NodeEvent::Troubled { what, .. } = event else { panic!() };
+        assert!(what.starts_with(&format!("listen on `*:{port}`: address already in use")), "{what}");
         assert!(what.contains(&format!("held by pid {}", std::process::id())), "{what}");
         assert_eq!(fleet.kept(), 0);
     }
@@ -69,8 +69,8 @@ fn a_port_belongs_to_one_app() {
     );
     let other = fleet.spawn("other", 0, &code);
     assert_eq!(fleet.bus(other, "got"), "EADDRINUSE");
-    let event = fleet.wait("bind failed", |e| matches!(e, NodeEvent::BindFailed { .. }));
-    let NodeEvent::BindFailed { what, .. } = event else { panic!() };
+    let event = fleet.wait("bind failed", |e| matches!(e, NodeEvent::Troubled { .. }));
+    let NodeEvent::Troubled { what, .. } = event else { panic!() };
     assert!(what.ends_with("held by app `web`"), "{what}");
     fleet.seen.clear();
     fleet.hub().close_listeners("web");
@@ -295,6 +295,16 @@ fn tls_sessions_resume_on_any_worker() {
     let text = String::from_utf8(out.stdout).unwrap();
     let ids: Vec<&str> = text.trim().split([' ', ',']).collect();
     assert!(matches!(ids[..], [a, "false", b, "true"] if a != b), "{text}");
+}
+
+/// `listen(0)` of one worker and of another have one key, whatever they serve.
+#[test]
+fn a_tls_server_may_come_to_the_port_of_a_plain_one() {
+    let mut fleet = Fleet::new(Scheduling::RoundRobin);
+    fleet.serve(1, &web(0));
+    let tls =
+        fleet.spawn("web", 1, "require('tls').createServer({}).listen(0, () => process.send('ready'));");
+    fleet.wait("it lives", |e| *e == NodeEvent::Ready { run: tls });
 }
 
 #[test]

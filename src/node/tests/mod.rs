@@ -3,5 +3,6 @@
 mod harness;
 mod leaving;
 mod listening;
+mod strange;
 mod surviving;
 mod talking;

@@ -99,7 +99,7 @@ fn of_two_that_are_current_the_later_one_wins() {
     // The daemon died between the two records of the promotion.
     story.records.insert(1, old);
     let (mut next, effects) = attached(&story, alive);
-    assert_eq!(effects, "keep 1.1 Retiring Stopping; signal 1.1 2 tree; timer RetiringKill 1600");
+    assert_eq!(effects, "keep 1.1 Retiring Stopping; drain 1.1 1600; timer RetiringKill 1600");
     assert_eq!(next.sees(0), "Ready r1 u0 (reloaded on request)");
 }
 

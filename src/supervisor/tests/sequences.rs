@@ -4,7 +4,8 @@
 
 use super::world::{World, app};
 use crate::model::app::{App, Env, Mode, SocketAddress, SocketSpec};
-use crate::model::order::{IfPresent, ScaleTo, Update};
+use crate::model::order::{IfPresent, Rolling, ScaleTo, Update};
+use crate::model::policy::Health;
 use crate::model::{Bytes, Exit, Order, Selector};
 use proptest::prelude::*;
 use std::time::Duration;
@@ -72,6 +73,7 @@ fn kind(n: usize) -> App {
         4 => {
             let mut polite = App { instances: 2, ..cluster("polite") };
             polite.readiness.wait_ready = true;
+            polite.readiness.health = Some(Health::default());
             polite.stop.shutdown_with_message = true;
             polite
         }
@@ -80,6 +82,7 @@ fn kind(n: usize) -> App {
             let mut once = app("once");
             once.restart.autorestart = false;
             once.readiness.wait_ready = true;
+            once.readiness.notify = true;
             once
         }
         7 => {
@@ -105,7 +108,11 @@ fn order(verb: usize, which: usize, ids: &[u32]) -> Order {
     match verb % 8 {
         0 | 1 => Order::Stop { select },
         2 | 3 => Order::Restart { select, update },
-        4 | 5 => Order::Reload { select, update },
+        4 | 5 => {
+            let rolling =
+                Rolling { width: which.is_multiple_of(3).then_some(3), force: which.is_multiple_of(7) };
+            Order::Reload { select, update, rolling }
+        }
         6 => Order::Delete { select },
         _ => Order::Signal { select, signal: 10 },
     }
@@ -114,7 +121,13 @@ fn order(verb: usize, which: usize, ids: &[u32]) -> Order {
 fn take(world: &mut World, step: Step) {
     match step {
         Step::Start(a, b) => {
-            let how = [IfPresent::Refuse, IfPresent::Restart, IfPresent::Reload, IfPresent::Add];
+            let how = [
+                IfPresent::Refuse,
+                IfPresent::Restart,
+                IfPresent::Reload,
+                IfPresent::ReloadAnyway,
+                IfPresent::Add,
+            ];
             world.order(Order::Start { apps: vec![kind(a)], if_present: how[b % how.len()] });
         }
         Step::Verb(a, b) => {
@@ -158,7 +171,8 @@ fn day(seed: u64, dies_at: Option<usize>) -> World {
     world.advance(4000);
     (0..5).for_each(|n| world.crash(n * 3, Exit::Code(1)));
     world.catch_up();
-    world.order(Order::Reload { select: Selector::all(), update: Update::default() });
+    let (update, rolling) = (Update::default(), Rolling::default());
+    world.order(Order::Reload { select: Selector::all(), update, rolling });
     world.catch_up();
     world.crash(4, Exit::Signal(9));
     world.advance(5000);

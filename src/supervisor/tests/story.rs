@@ -3,7 +3,7 @@
 
 use super::world::app;
 use crate::model::app::{App, Mode};
-use crate::model::order::{IfPresent, Outcome, Update};
+use crate::model::order::{IfPresent, Outcome, Rolling, Update};
 use crate::model::{Exit, Order, Run, Selector, Stamp};
 use crate::supervisor::effect::Effect;
 use crate::supervisor::event::{Event, Ticket, TimerKey};
@@ -119,6 +119,7 @@ fn told(effect: &Effect) -> Option<String> {
         }
         Effect::SayShutdown { run } => format!("say shutdown {run}"),
         Effect::Drain { run, grace } => format!("drain {run} {}", grace.as_millis()),
+        Effect::Probe { run, .. } => format!("probe {run}"),
         Effect::CloseListeners { app } => format!("close {app}"),
         Effect::Timer { key, after } => format!("timer {:?} {}", key.kind, after.as_millis()),
         Effect::Publish(_) => return None,
@@ -149,7 +150,7 @@ pub(super) fn restart() -> Order {
 }
 
 pub(super) fn reload() -> Order {
-    Order::Reload { select: all(), update: Update::default() }
+    Order::Reload { select: all(), update: Update::default(), rolling: Rolling::default() }
 }
 
 pub(super) fn delete() -> Order {

@@ -36,6 +36,7 @@ pub(super) fn app(name: &str) -> App {
         restart: Restart::default(),
         stop: Stop::default(),
         readiness: Readiness::default(),
+        reload: Default::default(),
         limits: Limits::default(),
         logs: Logs::default(),
         scheduling: Scheduling::default(),
@@ -196,6 +197,13 @@ impl World {
                 if self.keeper.get(&run.entry).is_some_and(|held| held.manners == Manners::Obedient) {
                     self.mail.push((run.entry, Event::Disconnected { run }));
                 }
+            }
+            Effect::Probe { run, .. } => {
+                if self.dice(3) == 0 {
+                    let health = Err("it is busy".to_owned());
+                    self.mail.push((run.entry, Event::Probed { run, health }));
+                }
+                self.mail.push((run.entry, Event::Probed { run, health: Ok(()) }));
             }
             Effect::CloseListeners { app } => {
                 let served = |held: &Held| {
@@ -465,6 +473,9 @@ impl World {
         }
         if app.readiness.wait_ready {
             say(Event::SaidReady { run });
+        }
+        if app.readiness.notify {
+            say(Event::Notified { run });
         }
         true
     }

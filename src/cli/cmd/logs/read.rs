@@ -310,6 +310,8 @@ fn header(file: &LogFile) -> LogHeader {
         worker: file.worker,
         name: file.name.clone(),
         stream: file.stream,
+        instance: None,
+        pid: None,
         at_ms: None,
         history: true,
         path: None,

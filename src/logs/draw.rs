@@ -1,0 +1,93 @@
+//! Out of the pipes, in the order of the generations, into staging or the spill.
+
+use super::error::LogError;
+use super::pipe::{BUDGET, Step, Stream};
+use crate::sys::pipe::{self, Shift};
+
+/// Where bytes of the pipes go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Target {
+    /// As much as fits.
+    Staging,
+    /// As long as it holds less than this.
+    Spill(u64),
+}
+
+/// Why it was stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// The pipes are empty.
+    Dry,
+    /// The target takes no more.
+    Full,
+    /// This pipe is at its end and empty.
+    Ended(usize),
+}
+
+impl Stream {
+    /// Pipes → staging (or spill), until it is full, the pipes are empty, or one of them is at its end.
+    ///
+    /// What a newer generation wrote must not overtake what an older one wrote before it. So it is first asked
+    /// what the newer pipes hold, then the older ones are emptied, then no more than that is taken.
+    pub(super) fn fill(&mut self, step: &mut Step, target: Target) -> Result<(usize, Stop), LogError> {
+        if self.inlets.is_empty() {
+            return Ok((0, Stop::Dry));
+        }
+        let mut total = 0;
+        loop {
+            let held = self.inlets.iter().skip(1).map(|inlet| pipe::pending(&inlet.pipe));
+            let held = held.collect::<Result<Vec<_>, _>>().map_err(LogError::Pipe)?;
+            let limits = std::iter::once(usize::MAX).chain(held);
+            let mut again = false;
+            for (index, limit) in limits.enumerate() {
+                let (moved, stop) = self.draw(index, limit, target)?;
+                total += moved;
+                step.busy |= total >= self.inlets[index].capacity / 2;
+                again |= index > 0 && moved > 0;
+                match stop {
+                    Stop::Dry => {}
+                    Stop::Full | Stop::Ended(_) => return Ok((total, stop)),
+                }
+            }
+            if !again {
+                return Ok((total, Stop::Dry));
+            }
+        }
+    }
+
+    /// Up to `limit` bytes of one pipe.
+    fn draw(&mut self, index: usize, limit: usize, target: Target) -> Result<(usize, Stop), LogError> {
+        let Stream { inlets, record, staging, spill, .. } = self;
+        let inlet = &inlets[index];
+        let mut total = 0;
+        if limit > 0 {
+            record.reach(inlet.generation);
+        }
+        while total < limit {
+            let most = (limit - total).min(BUDGET);
+            let shift = match (target, &mut *spill) {
+                (Target::Staging, _) => pipe::shift(&inlet.pipe, &*staging, most).map_err(LogError::Pipe)?,
+                (Target::Spill(_), None) => return Ok((total, Stop::Full)),
+                (Target::Spill(room), Some(spill)) => {
+                    let most = usize::try_from(room.saturating_sub(spill.held())).unwrap_or(most).min(most);
+                    if most == 0 {
+                        return Ok((total, Stop::Full));
+                    }
+                    spill.take(&inlet.pipe, most).map_err(LogError::Spill)?
+                }
+            };
+            match shift {
+                Shift::Moved(bytes) => total += bytes,
+                Shift::Ended => return Ok((total, Stop::Ended(index))),
+                Shift::Blocked if target != Target::Staging => return Ok((total, Stop::Dry)),
+                // Only this thread fills staging: not full now, not full at the splice.
+                Shift::Blocked if pipe::is_full(&*staging).map_err(LogError::Pipe)? => {
+                    return Ok((total, Stop::Full));
+                }
+                Shift::Blocked => return Ok((total, Stop::Dry)),
+            }
+        }
+        let over = pipe::is_over(&inlet.pipe).map_err(LogError::Pipe)?;
+        Ok((total, if over { Stop::Ended(index) } else { Stop::Dry }))
+    }
+}

@@ -1,0 +1,101 @@
+//! What a stream does with its bytes while its files take none: they go to memory, as much as it may have; then they
+//! are dropped and counted, or the worker waits.
+
+use super::draw::{Stop, Target};
+use super::error::LogError;
+use super::pipe::{BUDGET, Pressure, Step, Stream, Tools};
+use super::spec::{Overflowed, SpillFiles};
+use super::spill::{Given, Spill};
+use crate::model::policy::Overflow;
+use crate::sys::pipe;
+
+impl Stream {
+    /// Gives it memory to spill to, that the keeper holds too.
+    pub fn set_spill(&mut self, files: SpillFiles) -> Result<(), LogError> {
+        if let Some(ledger) = self.ledger.take() {
+            self.spill = Some(Spill::attach(files, ledger).map_err(LogError::Spill)?);
+        }
+        Ok(())
+    }
+
+    /// It has memory to spill to.
+    pub fn has_spill(&self) -> bool {
+        self.spill.is_some()
+    }
+
+    /// Bytes in memory.
+    pub fn spill_bytes(&self) -> u64 {
+        self.spill.as_ref().map_or(0, Spill::held)
+    }
+
+    /// What became of bytes that no file took.
+    pub fn overflowed(&self) -> Overflowed {
+        let (dropped, dropped_lines) = self.spill.as_ref().map_or((0, 0), Spill::dropped);
+        Overflowed { spilled: self.spill_bytes(), dropped, dropped_lines }
+    }
+
+    /// Pipes → spill, while the files take nothing because of `errno`. It may hold `room` bytes.
+    pub fn overflow(&mut self, tools: &mut Tools, room: u64, errno: i32) -> Result<Step, LogError> {
+        let mut step = Step::default();
+        let mut total = 0;
+        while total < BUDGET {
+            let dropping = self.spill.as_ref().is_some_and(Spill::is_dropping);
+            let target = Target::Spill(if dropping { u64::MAX } else { room });
+            let (moved, stop) = self.fill(&mut step, target)?;
+            total += moved;
+            let has_input = self.has_input();
+            let Some(spill) = &mut self.spill else { return Ok(step) };
+            spill.count(&mut tools.rendered).map_err(LogError::Spill)?;
+            match stop {
+                Stop::Dry => return Ok(step),
+                Stop::Ended(index) => {
+                    self.end_spilled_line(tools, index)?;
+                    self.closed.push(self.inlets.remove(index));
+                }
+                Stop::Full => match self.sink.overflow {
+                    Overflow::Block => return Ok(step),
+                    Overflow::Drop if !has_input => return Ok(step),
+                    Overflow::Drop => spill.open_gap(errno, &mut tools.rendered).map_err(LogError::Spill)?,
+                },
+            }
+        }
+        Ok(Step { busy: true, more: true })
+    }
+
+    /// Spill → staging.
+    pub(super) fn unspill(&mut self, buffer: &mut Vec<u8>) -> Result<Given, LogError> {
+        match &mut self.spill {
+            Some(spill) if !spill.is_empty() => spill.give(&self.staging, buffer).map_err(LogError::Spill),
+            Some(_) | None => Ok(Given::All(0)),
+        }
+    }
+
+    /// Gives back the memory of what has been written.
+    pub(super) fn free_spill(&mut self) -> Result<(), LogError> {
+        let Some(spill) = &mut self.spill else { return Ok(()) };
+        let staged = pipe::pending(&self.staging).map_err(LogError::Pipe)?;
+        spill.free(staged).map_err(LogError::Spill)
+    }
+
+    /// The end of a pipe is not seen again when its bytes are written, so a line that must end there ends here.
+    fn end_spilled_line(&mut self, tools: &mut Tools, index: usize) -> Result<(), LogError> {
+        let format = &self.sink.format;
+        let ends = format.ends_lines() || format.needs_whole_lines() || self.sink.is_shared(&tools.files);
+        if !ends || self.pressure_of_end(index) != Pressure::Ended {
+            return Ok(());
+        }
+        let staged = pipe::pending(&self.staging).map_err(LogError::Pipe)?;
+        let midline = match staged {
+            0 => self.record.is_midline(),
+            _ => tools.scratch.peek(&self.staging, staged).map_err(LogError::Pipe)?.last() != Some(&b'\n'),
+        };
+        match &mut self.spill {
+            Some(spill) => spill.end_line(midline).map_err(LogError::Spill),
+            None => Ok(()),
+        }
+    }
+
+    fn has_input(&self) -> bool {
+        self.inlets.iter().any(|inlet| pipe::pending(&inlet.pipe).is_ok_and(|bytes| bytes > 0))
+    }
+}

@@ -1,0 +1,276 @@
+//! Rotation: when a log is put aside, and that it is, between two batches and by the thread that writes it.
+//!
+//! Before a batch is recorded its file may be replaced by an empty one: because it has reached its size, or because
+//! the clock said so. That is the only moment, so a record never names a file that is rotated while it counts. A
+//! file is cut at a line end, or wherever it is at twice its size. kill -9 between the renaming and the new file
+//! does no harm: whoever comes next makes one. What becomes of the files put aside is the [`Attic`]'s business.
+
+use super::attic::{Attic, Plan};
+use super::date::DateFormat;
+use super::error::LogError;
+use super::file::Files;
+use super::kept::{Family, put_aside};
+use super::record::Place;
+use super::schedule;
+use super::spec::{PumpNotice, Source};
+use crate::model::Rotation;
+use crate::model::rotation::Words;
+use crate::sys::clock;
+use std::collections::{HashMap, VecDeque};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// After a rotation that failed it is not tried again for so long.
+const RETRY_MS: u64 = 60_000;
+/// The wall clock may be set: it is looked at so often at least.
+const LOOK_MS: u64 = 30_000;
+
+/// All logs of the pump and their settings.
+#[derive(Debug)]
+pub struct Rotor {
+    home: Rotation,
+    logs: HashMap<PathBuf, Log>,
+    attic: Attic,
+    /// When the first of the logs is due by the clock, Unix milliseconds.
+    soonest_ms: Option<i64>,
+    /// News for the owner.
+    pub turned: VecDeque<PumpNotice>,
+}
+
+#[derive(Debug)]
+struct Log {
+    users: usize,
+    source: Source,
+    words: Words,
+    rotation: Arc<Rotation>,
+    due_ms: Option<i64>,
+    /// The clock has said so.
+    overdue: bool,
+    not_before_ms: u64,
+    /// Date and counter of the last file put aside.
+    last: Option<(String, u32)>,
+}
+
+impl Rotor {
+    /// Rotates nothing before [`Rotor::plan`].
+    pub fn new() -> io::Result<Rotor> {
+        Ok(Rotor {
+            home: Rotation { enabled: false, ..Rotation::default() },
+            logs: HashMap::new(),
+            attic: Attic::start()?,
+            soonest_ms: None,
+            turned: VecDeque::new(),
+        })
+    }
+
+    /// The home's settings, from now on.
+    pub fn plan(&mut self, plan: Plan) {
+        self.home = plan.rotation.clone();
+        self.attic.plan(plan);
+        let now = clock::now().wall_ms;
+        for (path, log) in &mut self.logs {
+            log.settle(&self.home, now);
+            self.attic.learn(path, &log.source.name, &log.rotation);
+        }
+        self.reckon();
+    }
+
+    /// One more stream writes this log. What the clock asked for while nobody was there is made up for.
+    pub fn enlist(&mut self, path: &Path, source: &Source, words: &Words) {
+        let now = clock::now().wall_ms;
+        let log = self.logs.entry(path.to_owned()).or_insert_with(|| Log::new(source));
+        log.users += 1;
+        log.source = source.clone();
+        log.words.clone_from(words);
+        log.settle(&self.home, now);
+        if log.users == 1
+            && let Some(missed) = schedule::last(&log.rotation, now)
+            && let Ok(facts) = std::fs::metadata(path)
+        {
+            log.overdue = facts.mtime() < missed / 1000;
+        }
+        self.attic.learn(path, &log.source.name, &log.rotation);
+        self.reckon();
+    }
+
+    /// One less does.
+    pub fn release(&mut self, path: &Path) {
+        let Some(log) = self.logs.get_mut(path) else { return };
+        log.users = log.users.saturating_sub(1);
+        if log.users == 0 {
+            self.logs.remove(path);
+            self.attic.forget(path);
+            self.reckon();
+        }
+    }
+
+    /// As [`Files::place`], in a new file if it is time for one.
+    pub fn place(&mut self, files: &mut Files, path: &Path, token: u64) -> Result<Place, LogError> {
+        let place = files.place(path, token)?;
+        let wanted = self.logs.get(path).is_some_and(|log| log.wants(place.offset));
+        if wanted && self.turn(files, path, place.offset) { files.place(path, token) } else { Ok(place) }
+    }
+
+    /// Milliseconds until the clock may ask for something.
+    pub fn due_in(&self) -> Option<u64> {
+        let due = self.soonest_ms?.saturating_sub(clock::now().wall_ms);
+        Some(u64::try_from(due).unwrap_or(0).min(LOOK_MS))
+    }
+
+    /// Puts aside what the clock asks for. What cannot be now (in the middle of a line) is at the next batch.
+    pub fn tick(&mut self, files: &mut Files) {
+        let now = clock::now().wall_ms;
+        if self.soonest_ms.is_none_or(|due| due > now) {
+            return;
+        }
+        let is_due = |log: &Log| log.due_ms.is_some_and(|due| due <= now);
+        let due: Vec<PathBuf> =
+            self.logs.iter().filter(|(_, log)| is_due(log)).map(|(path, _)| path.clone()).collect();
+        for path in due {
+            if let Some(log) = self.logs.get_mut(&path) {
+                log.overdue = true;
+                log.due_ms = schedule::next(&log.rotation, now);
+            }
+            self.catch_up(files, &path);
+        }
+        self.reckon();
+    }
+
+    fn catch_up(&mut self, files: &mut Files, path: &Path) {
+        let length = std::fs::metadata(path).map_or(0, |facts| if facts.is_file() { facts.len() } else { 0 });
+        let wanted = self.logs.get(path).is_some_and(|log| log.wants(length));
+        if wanted {
+            self.turn(files, path, length);
+        } else if let Some(log) = self.logs.get_mut(path).filter(|_| length == 0) {
+            log.overdue = false;
+        }
+    }
+
+    /// Puts a log aside. `false`: not now.
+    fn turn(&mut self, files: &mut Files, path: &Path, length: u64) -> bool {
+        let Some(log) = self.logs.get_mut(path) else { return false };
+        let limit = log.rotation.max_size.get();
+        let far_over = limit > 0 && length >= limit.saturating_mul(2);
+        if !far_over && !ends_line(path, length) {
+            return false;
+        }
+        let zone = log.rotation.time_zone();
+        let date = DateFormat::in_zone(&log.rotation.date_format, zone).format(clock::now().wall_ms);
+        let first = match &log.last {
+            Some((last, counter)) if *last == date => counter.saturating_add(1),
+            Some(_) | None => 0,
+        };
+        let turned = files.replace(path, |real| {
+            let family = Family::of(real).ok_or(io::ErrorKind::InvalidFilename)?;
+            put_aside(real, &family, &date, first)
+        });
+        match turned {
+            Ok(Some((kept, counter))) => {
+                log.overdue = false;
+                log.last = Some((date, counter));
+                let source = log.source.clone();
+                self.turned.push_back(PumpNotice::Rotated {
+                    source,
+                    path: path.to_owned(),
+                    kept,
+                    bytes: length,
+                });
+                self.attic.look();
+                true
+            }
+            // Somebody else did.
+            Ok(None) => true,
+            Err(error) => {
+                log.not_before_ms = clock::now().boot_ms + RETRY_MS;
+                tracing::warn!(path = %path.display(), %error, "failed to rotate a log");
+                false
+            }
+        }
+    }
+
+    fn reckon(&mut self) {
+        self.soonest_ms = self.logs.values().filter_map(|log| log.due_ms).min();
+    }
+}
+
+impl Log {
+    fn new(source: &Source) -> Log {
+        Log {
+            users: 0,
+            source: source.clone(),
+            words: Words::new(),
+            rotation: Arc::default(),
+            due_ms: None,
+            overdue: false,
+            not_before_ms: 0,
+            last: None,
+        }
+    }
+
+    fn settle(&mut self, home: &Rotation, now_ms: i64) {
+        let rotation = home.with(&self.words);
+        if *self.rotation != rotation || self.due_ms.is_none() {
+            self.due_ms = schedule::next(&rotation, now_ms);
+            self.overdue &= self.due_ms.is_some();
+            self.rotation = Arc::new(rotation);
+        }
+        self.not_before_ms = 0;
+    }
+
+    /// So long, it is to be put aside.
+    fn wants(&self, length: u64) -> bool {
+        let limit = self.rotation.max_size.get();
+        let full = limit > 0 && length >= limit;
+        self.rotation.enabled
+            && length > 0
+            && (full || self.overdue)
+            && (self.not_before_ms == 0 || clock::now().boot_ms >= self.not_before_ms)
+    }
+}
+
+fn ends_line(path: &Path, length: u64) -> bool {
+    let mut last = [0];
+    let read = File::open(path).and_then(|file| file.read_exact_at(&mut last, length.saturating_sub(1)));
+    read.is_ok() && last == *b"\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Bytes;
+    use proptest::prelude::*;
+
+    fn log(rotation: Rotation) -> Log {
+        let source = Source { worker: crate::model::WorkerId(1), name: "web".into(), instance: 0, pid: None };
+        Log { rotation: Arc::new(rotation), ..Log::new(&source) }
+    }
+
+    proptest! {
+        #[test]
+        fn a_log_is_put_aside_at_its_size_or_by_the_clock_and_never_empty_or_switched_off(
+            length in 0u64..5000, limit in 0u64..4000, overdue in any::<bool>(), enabled in any::<bool>(),
+        ) {
+            let mut log = log(Rotation { enabled, max_size: Bytes(limit), ..Rotation::default() });
+            log.overdue = overdue;
+            let wanted = enabled && length > 0 && (overdue || (limit > 0 && length >= limit));
+            prop_assert_eq!(log.wants(length), wanted);
+            log.not_before_ms = u64::MAX;
+            prop_assert!(!log.wants(length));
+        }
+    }
+
+    #[test]
+    fn new_settings_are_reckoned_at_once_and_an_apps_own_words_stay() {
+        let mut log = log(Rotation::default());
+        log.words = Words::from([("retain".to_owned(), "2".to_owned())]);
+        let hourly = Rotation { interval: Some("0 * * * *".into()), ..Rotation::default() };
+        log.settle(&hourly, 0);
+        assert_eq!((log.due_ms, log.rotation.retain), (Some(3_600_000), Some(2)));
+        log.overdue = true;
+        log.settle(&Rotation::default(), 0);
+        assert_eq!((log.due_ms, log.overdue), (None, false));
+    }
+}
