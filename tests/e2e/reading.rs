@@ -44,10 +44,9 @@ fn until(lines: &mpsc::Receiver<String>, last: &str) -> Vec<String> {
 fn assert_numbers(lines: &[String], prefix: &str) {
     let numbers: Vec<u64> =
         lines.iter().filter_map(|line| line.strip_prefix(prefix)?.trim().parse().ok()).collect();
-    let mut expected = numbers.first().copied().unwrap_or(0);
-    for number in &numbers {
-        assert_eq!(*number, expected, "after {} lines", numbers.len());
-        expected += 1;
+    let first = numbers.first().copied().unwrap_or(0);
+    for (expected, number) in (first..).zip(&numbers) {
+        assert_eq!(*number, expected, "of {} lines", numbers.len());
     }
 }
 
