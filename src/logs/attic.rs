@@ -16,6 +16,8 @@ use std::time::Duration;
 
 /// Between two looks at the directories, while there is always something new.
 const PAUSE_MS: u64 = 200;
+/// After this without a write a file may be compressed: longer than the pump goes on writing to one that was renamed.
+const SETTLED_MS: i128 = 1000;
 /// A look also when nothing was rotated: files get old, settings of the disk change.
 const LOOK_MS: u64 = 3_600_000;
 
@@ -135,6 +137,12 @@ struct Sweeper {
     dirty: bool,
 }
 
+/// Nobody writes it any more: the pump does for a moment to a file that somebody else put aside.
+fn is_settled(kept: &Kept, now_ms: i64) -> bool {
+    let age_ms = i128::from(now_ms) - kept.written_ns / 1_000_000;
+    !(0..SETTLED_MS).contains(&age_ms)
+}
+
 impl Sweeper {
     fn run(mut self, shelf: &Shelf) {
         // Of this thread only (setpriority(2), on Linux). Without it, it is merely less polite.
@@ -213,7 +221,11 @@ impl Sweeper {
                     self.discard(kept);
                 } else {
                     if kept.label.form == Form::Plain && rotation.compress {
-                        self.to_pack.insert(kept.path.clone());
+                        if is_settled(kept, clock::now().wall_ms) {
+                            self.to_pack.insert(kept.path.clone());
+                        } else {
+                            self.dirty = true;
+                        }
                     }
                     left.push((app.clone(), kept.clone()));
                 }

@@ -1,5 +1,6 @@
 //! Numbered lines through the real daemon, checked one by one: kill -9 of the daemon, files that take nothing.
 
+use crate::rotate;
 use crate::support::{TestHome, fixture, kill, need, wait_for};
 use std::path::Path;
 
@@ -11,6 +12,8 @@ fn from_env(name: &str, default: u64) -> u64 {
 
 /// Starts a worker that writes numbered lines until it is stopped.
 fn start(home: &TestHome, name: &str, options: &[&str]) {
+    // What is rotated is read too, so none of it may be removed.
+    home.ok(&["set", "pm2-logrotate:retain", "all"]);
     need("python3", "apt-get install python3");
     let (script, report) = (fixture("lines.py").display().to_string(), report(home, name));
     // All lines in one file; what rotation does to them is tested elsewhere.
@@ -43,7 +46,7 @@ fn line(name: &str, number: u64) -> String {
 /// Every number is there once, whole and in order; where a marker stands, exactly as many bytes as it says are
 /// missing. Returns those bytes.
 fn verify(path: &Path, name: &str, count: u64) -> u64 {
-    let text = std::fs::read_to_string(path).unwrap();
+    let text = String::from_utf8(rotate::whole(path)).unwrap();
     let length = line(name, 0).len() as u64 + 1;
     let (mut next, mut missing) = (0, 0);
     for (at, got) in text.lines().enumerate() {

@@ -37,6 +37,16 @@ fn unpacked(path: &Path) -> Vec<u8> {
     bytes
 }
 
+/// All that a log has and had, in the order it was written.
+pub fn whole(log: &Path) -> Vec<u8> {
+    let parts = wait_for("files that stay where they are", || {
+        let parts = rotated(log).into_iter().chain([log.to_owned()]).map(|path| (path.exists(), path));
+        let parts: Option<Vec<Vec<u8>>> = parts.map(|(there, path)| there.then(|| unpacked(&path))).collect();
+        parts.ok_or_else(|| "one is being compressed".to_owned())
+    });
+    parts.concat()
+}
+
 #[track_caller]
 fn wait_rotated(log: &Path, count: usize) {
     wait_for(&format!("{count} rotated files of {}", log.display()), || {
