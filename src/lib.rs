@@ -14,5 +14,6 @@ pub mod model;
 pub mod monit;
 pub mod node;
 pub mod proto;
+pub mod search;
 pub mod supervisor;
 pub mod sys;

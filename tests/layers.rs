@@ -24,11 +24,15 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("logs", &["model", "sys"]),
     ("node", &["model", "sys"]),
     ("metrics", &["model", "sys"]),
-    ("daemon", &["model", "sys", "proto", "supervisor", "keeper", "logs", "node", "metrics"]),
+    ("search", &["model"]),
+    ("daemon", &["model", "sys", "proto", "supervisor", "keeper", "logs", "node", "metrics", "search"]),
     ("client", &["model", "proto", "sys"]),
     ("monit", &["model", "proto", "fmt", "client", "sys::clock", "sys::paths", "sys::terminal"]),
     ("demo", &["model", "proto", "config", "fmt", "client", "sys", "monit"]),
-    ("cli", &["model", "proto", "config", "fmt", "client", "sys", "daemon", "keeper", "monit", "demo"]),
+    (
+        "cli",
+        &["model", "proto", "config", "fmt", "client", "sys", "search", "daemon", "keeper", "monit", "demo"],
+    ),
 ];
 
 /// The roof: it names every room and imports none.

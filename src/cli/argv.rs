@@ -1,6 +1,7 @@
-//! Words before clap sees them: the two shapes that PM2 takes and clap cannot say.
+//! Words before clap sees them: the three shapes that PM2 takes and clap cannot say.
 //!
 //! - The values of `--stop-exit-codes` are the numbers behind it (`--stop-exit-codes 3 4 app.js`).
+//! - `-i` of `logs` is grep's, though elsewhere it is `--instances`.
 //! - The optional value of `--timestamp` must look like a format; otherwise it is the target.
 //!
 //! What stands behind `--` is the app's and never looked at.
@@ -12,11 +13,21 @@ use std::ffi::OsString;
 pub fn arrange(argv: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut out = Vec::new();
     let mut rest = argv.into_iter().peekable();
+    let mut verb: Option<OsString> = None;
+    out.extend(rest.next());
     while let Some(word) = rest.next() {
         if word == "--" {
             out.push(word);
             break;
         }
+        if verb.is_none() && !word.to_string_lossy().starts_with('-') {
+            verb = Some(word.clone());
+        }
+        let word = if is_grep_switch(&word) && verb.as_ref().is_some_and(|v| v == "logs" || v == "log") {
+            "--ignore-case".into()
+        } else {
+            word
+        };
         let mut values: Vec<String> = Vec::new();
         if word == "--stop-exit-codes" {
             while let Some(value) = rest.next_if(is_code_list) {
@@ -34,6 +45,10 @@ pub fn arrange(argv: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     }
     out.extend(rest);
     out
+}
+
+fn is_grep_switch(word: &OsString) -> bool {
+    word == "-i"
 }
 
 fn is_code_list(word: &OsString) -> bool {

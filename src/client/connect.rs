@@ -94,20 +94,38 @@ impl Connection {
     /// The next frame; waits for it. `None`: the daemon closed the connection.
     pub(super) fn receive(&mut self) -> Result<Option<Received>, ReadError> {
         loop {
-            match self.decoder.next()? {
-                Some(Frame::Json(json)) => return Ok(Some(Received::Message(Frame::parse(&json)?))),
-                Some(Frame::Log(batch)) => return Ok(Some(Received::Log(batch))),
-                None => {}
+            if let Some(received) = self.buffered()? {
+                return Ok(Some(received));
             }
-            let mut chunk = [0u8; 64 << 10];
-            let n = match self.socket.read(&mut chunk) {
-                Ok(0) => return Ok(None),
-                Ok(n) => n,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                Err(e) if e.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
+            if !self.pull()? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// A frame that is there already.
+    pub(super) fn buffered(&mut self) -> Result<Option<Received>, ReadError> {
+        match self.decoder.next()? {
+            Some(Frame::Json(json)) => Ok(Some(Received::Message(Frame::parse(&json)?))),
+            Some(Frame::Log(batch)) => Ok(Some(Received::Log(batch))),
+            None => Ok(None),
+        }
+    }
+
+    /// Reads what has come, or waits for it. `false`: the daemon closed the connection.
+    pub(super) fn pull(&mut self) -> Result<bool, ReadError> {
+        let mut chunk = [0u8; 64 << 10];
+        loop {
+            match self.socket.read(&mut chunk) {
+                Ok(0) => return Ok(false),
+                Ok(n) => {
+                    self.decoder.buffer().extend_from_slice(chunk.get(..n).unwrap_or_default());
+                    return Ok(true);
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == io::ErrorKind::ConnectionReset => return Ok(false),
                 Err(e) => return Err(e.into()),
-            };
-            self.decoder.buffer().extend_from_slice(&chunk[..n]);
+            }
         }
     }
 }

@@ -9,4 +9,4 @@ pub mod stream;
 pub use call::{CallError, Client};
 pub use connect::ConnectError;
 pub use start::{Notice, StartError};
-pub use stream::{Incoming, Stream};
+pub use stream::{Incoming, Next, Stream};

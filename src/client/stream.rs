@@ -3,8 +3,12 @@
 use super::call::CallError;
 use super::connect::{Connection, ReadError, Received};
 use crate::proto::{ClientMessage, DaemonMessage, LogBatch, Push, Reply, Request};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 /// A connection on which anything may come at any time.
 #[derive(Debug)]
@@ -32,6 +36,19 @@ pub enum Incoming {
     },
     /// Log lines; `batch.header.id` is the subscription.
     Log(LogBatch),
+}
+
+/// What [`Stream::next_for`] waited for.
+#[derive(Debug)]
+pub enum Next {
+    /// Something came.
+    Came(Incoming),
+    /// Nothing did.
+    Quiet,
+    /// Nobody reads the output any more.
+    ReaderLeft,
+    /// The daemon is gone.
+    Gone,
 }
 
 /// The asking half of a stream, for another thread than the one that reads.
@@ -63,16 +80,41 @@ impl Stream {
         loop {
             match self.connection.receive() {
                 Ok(None) => return Ok(None),
-                Ok(Some(Received::Log(batch))) => return Ok(Some(Incoming::Log(batch))),
-                Ok(Some(Received::Message(DaemonMessage::Reply { id, reply }))) => {
-                    return Ok(Some(Incoming::Reply { id, reply }));
+                Ok(Some(received)) => {
+                    if let Some(incoming) = incoming(received) {
+                        return Ok(Some(incoming));
+                    }
                 }
-                Ok(Some(Received::Message(DaemonMessage::Push { id, push }))) => {
-                    return Ok(Some(Incoming::Push { id, push }));
-                }
-                Ok(Some(Received::Message(DaemonMessage::Hello(_) | DaemonMessage::Unknown))) => {}
                 Err(ReadError::Io(e)) if e.kind() == io::ErrorKind::BrokenPipe => return Ok(None),
                 Err(e) => return Err(e.into()),
+            }
+        }
+    }
+
+    /// As [`Stream::next`], but no longer than `patience`, and only while somebody reads what is written to `output`.
+    pub fn next_for(&mut self, output: impl AsFd, patience: Option<Duration>) -> Result<Next, CallError> {
+        loop {
+            while let Some(received) = self.connection.buffered()? {
+                if let Some(incoming) = incoming(received) {
+                    return Ok(Next::Came(incoming));
+                }
+            }
+            let mut watched = [
+                PollFd::new(&self.connection.socket, PollFlags::IN),
+                PollFd::new(&output, PollFlags::empty()),
+            ];
+            let timeout = patience.and_then(|time| Timespec::try_from(time).ok());
+            match poll(&mut watched, timeout.as_ref()) {
+                Ok(0) => return Ok(Next::Quiet),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(ReadError::Io(error.into()).into()),
+            }
+            let [socket, reader] = watched.map(|fd| fd.revents());
+            if reader.intersects(PollFlags::ERR | PollFlags::HUP) {
+                return Ok(Next::ReaderLeft);
+            }
+            if !socket.is_empty() && !self.connection.pull()? {
+                return Ok(Next::Gone);
             }
         }
     }
@@ -80,6 +122,15 @@ impl Stream {
     /// A second handle that can ask while this one waits in [`Stream::next`]. From then on ask only there.
     pub fn asker(&self) -> io::Result<Asker> {
         Ok(Asker { socket: self.connection.socket.try_clone()?, next_id: self.next_id })
+    }
+}
+
+fn incoming(received: Received) -> Option<Incoming> {
+    match received {
+        Received::Log(batch) => Some(Incoming::Log(batch)),
+        Received::Message(DaemonMessage::Reply { id, reply }) => Some(Incoming::Reply { id, reply }),
+        Received::Message(DaemonMessage::Push { id, push }) => Some(Incoming::Push { id, push }),
+        Received::Message(DaemonMessage::Hello(_) | DaemonMessage::Unknown) => None,
     }
 }
 

@@ -113,7 +113,6 @@ async fn serve(home: &Home, link: Link, ready: &mut Option<File>) -> anyhow::Res
     let outlets = Outlets { snapshot, changes, probed, notify };
     let mut owner = Owner::new(home.clone(), link.clone(), hub, pump, fleet, view, outlets);
     owner.take_over(handover);
-    link.ready().context("tell the keeper")?;
     tokio::spawn(logbook::reopen_at_signal(desk.clone()));
     // Should the keeper be gone by now, the loop notices and another one is told.
     drop(link.ready());

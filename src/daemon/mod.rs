@@ -18,6 +18,7 @@ mod notify;
 mod orphans;
 mod overflow;
 mod owner;
+mod past;
 mod probe;
 mod rebuild;
 mod run;

@@ -84,13 +84,12 @@ impl Owner {
         };
         self.states.worker(record, None, &self.link);
         self.link.spawn(&request).map_err(|e| format!("ask the keeper for a process: {e}"))?;
-        let before = self.entries.insert(run.entry, record.clone());
-        let sink_now = sink(record, &self.home);
-        if let Some(held) = held {
-            self.pump.attach(run.entry, source(record, None), sink_now, held);
-        } else if before.is_some_and(|before| sink(&before, &self.home) != sink_now) {
-            // Restarted with other log settings.
-            self.pump.set_sink(run.entry, sink_now);
+        self.entries.insert(run.entry, record.clone());
+        let sink = sink(record, &self.home);
+        match held {
+            Some(held) => self.pump.attach(run.entry, source(record, None), sink, held),
+            // It may be started again with other log settings.
+            None => self.pump.set_sink(run.entry, sink),
         }
         self.pump.add_pipe(run.entry, StreamKind::Out, run.generation, made.out);
         self.pump.add_pipe(run.entry, StreamKind::Err, run.generation, made.err);

@@ -1,7 +1,8 @@
 //! What the pump is asked to do, and how that reaches its thread.
 
 use super::attic::Plan;
-use super::fanout::{Filter, Subscription};
+use super::fanout::{Filter, LogLines, Subscription};
+use super::seam::End;
 use super::spec::{Held, SinkSpec, Source, SpillFiles};
 use crate::model::StreamKind;
 use rustix::event::{EventfdFlags, eventfd};
@@ -16,9 +17,17 @@ use tokio::sync::oneshot;
 /// What flushing came to: for each path the bytes freed.
 pub type Flushed = Vec<(PathBuf, io::Result<u64>)>;
 
-/// A subscription and the lengths of files at the moment it began: what was written before is in the files up to
-/// there, what comes later is delivered, and nothing is both or neither.
-pub type Seam = (Subscription, Vec<u64>);
+/// A subscription and the moment it began: what was written before is in the files up to their ends, what comes
+/// later is delivered, and nothing is both or neither.
+#[derive(Debug)]
+pub struct Seam {
+    /// What comes.
+    pub live: Subscription,
+    /// Each worker's last lines before, as they were read, oldest first.
+    pub recent: Vec<LogLines>,
+    /// Where the files end, in the order they were asked for.
+    pub ends: Vec<End>,
+}
 
 /// A command.
 #[derive(Debug)]
@@ -40,7 +49,13 @@ pub enum Command {
     /// `Pump::flush`.
     Flush { paths: Vec<PathBuf>, reply: oneshot::Sender<Flushed> },
     /// `Pump::subscribe`.
-    Subscribe { filter: Filter, capacity: usize, paths: Vec<PathBuf>, reply: oneshot::Sender<Seam> },
+    Subscribe {
+        filter: Filter,
+        recent: usize,
+        capacity: usize,
+        paths: Vec<PathBuf>,
+        reply: oneshot::Sender<Seam>,
+    },
     /// `Pump::plan`.
     Plan(Box<Plan>),
     /// `Pump::reopen`.

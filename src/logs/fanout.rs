@@ -8,8 +8,24 @@ use super::spec::Source;
 use crate::model::{StreamKind, WorkerId};
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
+
+/// Where lines stand in a file, formatted as the file has them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spot {
+    /// The log's path; the file may have another name by now.
+    pub path: Arc<Path>,
+    /// Which file.
+    pub inode: u64,
+    /// Where they begin.
+    pub start: u64,
+    /// And end.
+    pub end: u64,
+    /// Other streams write to it too.
+    pub shared: bool,
+}
 
 /// Some lines of one stream, as the worker wrote them. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +46,8 @@ pub struct LogLines {
     pub bytes: Bytes,
     /// How many.
     pub lines: usize,
+    /// Where they are on disk, in the stream's own file.
+    pub spot: Option<Spot>,
     /// The entry of the process that wrote them, 0 if that is not known: a worker that is reloaded has two.
     pub entry: u64,
     /// Rises over all workers: the order they were read in.
@@ -46,7 +64,19 @@ impl LogLines {
         bytes: Bytes,
     ) -> LogLines {
         let lines = lines::count(&bytes);
-        LogLines { worker, name, stream, instance: 0, pid: None, at_ms, bytes, lines, entry: 0, sequence: 0 }
+        LogLines {
+            worker,
+            name,
+            stream,
+            instance: 0,
+            pid: None,
+            at_ms,
+            bytes,
+            lines,
+            spot: None,
+            entry: 0,
+            sequence: 0,
+        }
     }
 
     /// Lines of a worker, written by this entry's process.
@@ -55,10 +85,18 @@ impl LogLines {
         LogLines { instance: source.instance, pid: source.pid, entry, ..lines }
     }
 
-    /// The last lines of it, no more than there are, without copying them.
+    /// The last lines of it, without copying them. More than wanted where it could not be said any more where they
+    /// stand: in a file of another format.
     pub fn last(&self, wanted: usize) -> LogLines {
         let start = lines::start_of_last(&self.bytes, wanted);
-        LogLines { bytes: self.bytes.slice(start..), lines: wanted.min(self.lines), ..self.clone() }
+        let mut spot = self.spot.clone();
+        if let Some(spot) = &mut spot {
+            if start > 0 && spot.end - spot.start != self.bytes.len() as u64 {
+                return self.clone();
+            }
+            spot.start += start as u64;
+        }
+        LogLines { bytes: self.bytes.slice(start..), lines: wanted.min(self.lines), spot, ..self.clone() }
     }
 }
 
@@ -156,21 +194,47 @@ impl Fanout {
         hub.recent.entry(batch.worker).or_default().push(batch);
     }
 
-    /// Somebody wants what this stream says.
-    pub fn is_wanted(&self, worker: WorkerId, stream: StreamKind) -> bool {
-        self.lock().queues.values().any(|queue| queue.filter.fits(Some(worker), stream))
+    /// Nobody wants what this stream says now, so that it need not be published. What is remembered of it is forgotten,
+    /// because a gap would follow. stderr is never passed over: last words are asked for when they were said.
+    pub fn passes(&self, worker: WorkerId, stream: StreamKind) -> bool {
+        let mut hub = self.lock();
+        let wanted = match stream {
+            StreamKind::Out => hub.queues.values().any(|queue| queue.filter.fits(Some(worker), stream)),
+            StreamKind::Err => true,
+        };
+        if !wanted && let Some(recent) = hub.recent.get_mut(&Some(worker)) {
+            recent.forget(stream);
+        }
+        !wanted
     }
 
     /// From now on, after the last `recent` lines of each worker it wants, in the order they were read.
     /// `capacity` is in bytes.
     pub fn subscribe(&self, filter: Filter, recent: usize, capacity: usize) -> Subscription {
+        let (subscription, past) = self.subscribe_after(filter, recent, capacity);
+        if let Some(queue) = self.lock().queues.get_mut(&subscription.id) {
+            let later = std::mem::take(&mut queue.batches);
+            queue.bytes = 0;
+            past.into_iter().chain(later).for_each(|batch| queue.push(batch));
+        }
+        subscription
+    }
+
+    /// From now on; the last `recent` lines of each worker, in the order they were read, are not in the queue, which
+    /// would not hold them.
+    pub fn subscribe_after(
+        &self,
+        filter: Filter,
+        recent: usize,
+        capacity: usize,
+    ) -> (Subscription, Vec<LogLines>) {
         let filled = Arc::new(Notify::new());
         let mut hub = self.lock();
         let wanted = hub.recent.iter().filter(|(worker, _)| filter.wants_worker(**worker));
         let mut past: Vec<LogLines> =
             wanted.flat_map(|(_, lines)| lines.last(recent, |batch| filter.wants(batch))).collect();
         past.sort_by_key(|batch| batch.sequence);
-        let mut queue = Queue {
+        let queue = Queue {
             filter,
             batches: VecDeque::new(),
             bytes: 0,
@@ -178,11 +242,10 @@ impl Fanout {
             lagged: 0,
             filled: Arc::clone(&filled),
         };
-        past.into_iter().for_each(|batch| queue.push(batch));
         let id = hub.next_queue;
         hub.next_queue += 1;
         hub.queues.insert(id, queue);
-        Subscription { hub: Arc::clone(&self.hub), id, filled }
+        (Subscription { hub: Arc::clone(&self.hub), id, filled }, past)
     }
 
     /// The last lines that the process of one of its entries wrote to its stderr, oldest first.
@@ -322,6 +385,18 @@ mod tests {
         let newcomer = fanout.subscribe(all(), 2, 1000);
         fanout.publish(lines(Some(1), StreamKind::Out, "d\n"));
         assert_eq!(drain(&newcomer), "b\nx\nc\ny\nd\n");
+    }
+
+    #[test]
+    fn what_nobody_wants_leaves_no_gap_in_memory_and_last_words_stay() {
+        let fanout = Fanout::new();
+        fanout.publish(lines(Some(1), StreamKind::Out, "old\n"));
+        fanout.publish(lines(Some(1), StreamKind::Err, "oops\n"));
+        assert!(fanout.passes(WorkerId(1), StreamKind::Out));
+        assert!(!fanout.passes(WorkerId(1), StreamKind::Err));
+        let newcomer = fanout.subscribe(all(), 9, 1000);
+        assert!(!fanout.passes(WorkerId(1), StreamKind::Out));
+        assert_eq!(drain(&newcomer), "oops\n");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! of NULs, which is documented. Emptying through [`Files::truncate`] has no such window.
 
 use super::error::LogError;
+use super::marks::Marks;
 use super::record::Place;
 use crate::sys::clock;
 use rustix::io::Errno;
@@ -43,6 +44,7 @@ struct Handle {
     /// What an unseekable file did not take yet.
     owed: Vec<u8>,
     checked_ms: u64,
+    marks: Marks,
 }
 
 impl Files {
@@ -113,7 +115,9 @@ impl Files {
         let handle = self.files.get_mut(path).and_then(|file| file.handle.as_mut());
         let handle = handle.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
         if handle.seekable {
-            return handle.file.write_all_at(bytes, place.offset).map_err(failed);
+            handle.file.write_all_at(bytes, place.offset).map_err(failed)?;
+            handle.marks.note(place.offset, clock::now().wall_ms);
+            return Ok(());
         }
         handle.push(bytes).map_err(failed)
     }
@@ -167,6 +171,13 @@ impl Files {
         Ok(facts.len())
     }
 
+    /// The file that is being written, and its length; that at the path if none is open.
+    pub fn end(&self, path: &Path) -> Place {
+        let open = self.files.get(path).and_then(|file| file.handle.as_ref());
+        let facts = open.map_or_else(|| std::fs::metadata(path), |handle| handle.file.metadata());
+        facts.map_or_else(|_none| Place::default(), |f| Place { inode: f.ino(), offset: f.len() })
+    }
+
     /// Closes all files; each is opened again when it is needed.
     pub fn reopen(&mut self) {
         for file in self.files.values_mut() {
@@ -201,6 +212,7 @@ impl Handle {
             seekable: facts.is_file(),
             owed: Vec::new(),
             checked_ms: clock::now().boot_ms,
+            marks: Marks::new(path, facts.ino()),
         })
     }
 

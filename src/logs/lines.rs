@@ -48,13 +48,22 @@ impl Splitter {
         (!out.is_empty()).then(|| out.into())
     }
 
-    /// As [`Splitter::push`] for lines that nobody wants: only the start of an unfinished one is kept.
+    /// As [`Splitter::push`] for lines that nobody wants.
     pub fn pass(&mut self, bytes: &[u8]) {
         let (lines, rest) = bytes.split_at(whole(bytes));
-        if !lines.is_empty() || self.unfinished.len() + rest.len() >= LONGEST {
+        if !lines.is_empty() {
             self.unfinished.clear();
         }
-        self.unfinished.extend_from_slice(rest.get(..LONGEST - 1).unwrap_or(rest));
+        if self.unfinished.len() + rest.len() < LONGEST {
+            self.unfinished.extend_from_slice(rest);
+        } else {
+            self.unfinished.clear();
+        }
+    }
+
+    /// Nothing is held back.
+    pub fn is_empty(&self) -> bool {
+        self.unfinished.is_empty()
     }
 
     /// The stream is over: what was left of it, with the `\n` it lacks.
@@ -94,6 +103,16 @@ mod tests {
                 all.push(b'\n');
             }
             prop_assert_eq!(got, all);
+        }
+
+        #[test]
+        fn what_is_passed_over_is_held_back_as_if_it_were_pushed(pieces in vec(text(), 0..10)) {
+            let (mut pushed, mut passed) = (Splitter::default(), Splitter::default());
+            for piece in &pieces {
+                pushed.push(&piece.repeat(LONGEST / 500));
+                passed.pass(&piece.repeat(LONGEST / 500));
+                prop_assert_eq!(&pushed.unfinished, &passed.unfinished);
+            }
         }
 
         #[test]

@@ -1,10 +1,10 @@
 //! From a worker's pipe to its file, and to subscribers.
 //!
 //! `pump` is the thread; `pipe` what it does for one stream, with `record` to survive kill -9, `format` and `date`
-//! for the looks, `file` for the files, `spill` and its `ledger` for what no
-//! file takes. `fanout` and `recent` serve those who watch, `tail` reads files backwards.
+//! for the looks, `file` for the files, `marks` for their times, `spill` and its `ledger` for what no
+//! file takes. `fanout` and `recent` serve those who watch, from a moment that `seam` knows. Reading files is `search`'s.
 //! `rotate` (with `schedule`) puts files aside, and `attic` (with `kept`, `budget`, `compress`, `own`) looks after
-//! them in a thread of its own. Not here yet: search.
+//! them in a thread of its own.
 
 mod attic;
 mod budget;
@@ -19,6 +19,7 @@ mod format;
 pub mod kept;
 mod ledger;
 pub mod lines;
+mod marks;
 mod overflow;
 mod own;
 mod pipe;
@@ -27,18 +28,19 @@ mod recent;
 mod record;
 mod rotate;
 mod schedule;
+mod seam;
 mod sink;
 mod spec;
 mod spill;
 mod stuck;
-pub mod tail;
 
 #[cfg(test)]
 mod tests;
 
 pub use attic::Plan;
-pub use command::Flushed;
+pub use command::{Flushed, Seam};
 pub use error::LogError;
-pub use fanout::{Delivery, Fanout, Filter, LogLines, Subscription, Workers};
+pub use fanout::{Delivery, Fanout, Filter, LogLines, Spot, Subscription, Workers};
 pub use pump::Pump;
+pub use seam::End;
 pub use spec::{Held, Overflowed, PumpNotice, SinkSpec, Source, SpillFiles, held, spill_files};

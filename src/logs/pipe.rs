@@ -16,13 +16,14 @@
 
 use super::draw::{Stop, Target};
 use super::error::LogError;
-use super::fanout::{Fanout, LogLines};
+use super::fanout::{Fanout, LogLines, Spot};
 use super::file::Files;
 use super::format::Piece;
 use super::ledger::Ledger;
 use super::lines::{self, Splitter};
 use super::record::{Batch, Place, Record};
 use super::rotate::Rotor;
+use super::seam::Told;
 use super::sink::Sink;
 use super::spec::{SinkSpec, Source};
 use super::spill::{Given, Spill};
@@ -46,6 +47,8 @@ pub struct Stream {
     pub(super) record: Record,
     pub(super) sink: Sink,
     splitter: Splitter,
+    /// How far subscribers know its own file.
+    pub told: Told,
     /// Until the spill has it.
     pub(super) ledger: Option<Ledger>,
     pub(super) spill: Option<Spill>,
@@ -140,12 +143,14 @@ impl Stream {
         spec: &SinkSpec,
         files: &mut Files,
     ) -> Stream {
+        let sink = Sink::of(spec, kind);
         let stream = Stream {
             token,
             kind,
             staging,
             record,
-            sink: Sink::of(spec, kind),
+            told: sink.told(),
+            sink,
             splitter: Splitter::default(),
             ledger: Some(ledger),
             spill: None,
@@ -160,6 +165,9 @@ impl Stream {
     /// Writes elsewhere or otherwise from now on.
     pub fn set_sink(&mut self, spec: &SinkSpec, files: &mut Files) {
         let old = std::mem::replace(&mut self.sink, Sink::of(spec, self.kind));
+        if old.paths.first() != self.sink.paths.first() {
+            self.told = self.sink.told();
+        }
         self.sink.paths().for_each(|path| files.enlist(path));
         old.paths().for_each(|path| files.release(path, self.token));
         self.guard(files);
@@ -266,7 +274,8 @@ impl Stream {
         if taken == 0 && !ends_line {
             if pressure == Pressure::Ended {
                 let rest = self.splitter.finish();
-                self.tell(source, clock::now().wall_ms, rest, &tools.fanout);
+                let spot = rest.as_ref().and_then(|_| self.told.rest(shared));
+                self.tell(source, clock::now().wall_ms, rest, spot, &tools.fanout);
             }
             return Ok(false);
         }
@@ -362,12 +371,16 @@ impl Stream {
             return Ok(());
         }
         // What nobody sees is not copied. Without a file, those who come later see it from memory.
-        if self.sink.has_file() && !fanout.is_wanted(source.worker, self.kind) {
+        let lines = if self.sink.has_file() && fanout.passes(source.worker, self.kind) {
             self.splitter.pass(bytes);
-            return Ok(());
-        }
-        let lines = self.splitter.push(bytes);
-        self.tell(source, batch.at_ms, lines, fanout);
+            None
+        } else {
+            self.splitter.push(bytes)
+        };
+        let (whole, shared) = (self.splitter.is_empty(), self.sink.is_shared(files));
+        let [place, _] = batch.places;
+        let spot = self.told.batch(place, rendered, whole, batch.ends_line, shared);
+        self.tell(source, batch.at_ms, lines, spot, fanout);
         Ok(())
     }
 
@@ -383,9 +396,11 @@ impl Stream {
         }
     }
 
-    fn tell(&self, source: &Source, at_ms: i64, lines: Option<Bytes>, fanout: &Fanout) {
+    fn tell(&self, source: &Source, at_ms: i64, lines: Option<Bytes>, spot: Option<Spot>, fanout: &Fanout) {
         if let Some(bytes) = lines {
-            fanout.publish(LogLines::of(source, self.token >> 1, self.kind, at_ms, bytes));
+            let mut lines = LogLines::of(source, self.token >> 1, self.kind, at_ms, bytes);
+            lines.spot = spot;
+            fanout.publish(lines);
         }
     }
 }

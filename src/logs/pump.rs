@@ -13,6 +13,7 @@ use super::ledger::Ledger;
 use super::pipe::{Inlet, Stream, Tools};
 use super::record::Record;
 use super::rotate::Rotor;
+use super::seam;
 use super::spec::{Held, PumpNotice, SinkSpec, Source, SpillFiles};
 use super::stuck::{RETRY_MS, Stuck};
 use crate::model::StreamKind;
@@ -109,10 +110,17 @@ impl Pump {
         answer
     }
 
-    /// Subscribes between two batches, from now on (no recent lines), and measures `paths` at the same moment.
-    pub fn subscribe(&self, filter: Filter, capacity: usize, paths: Vec<PathBuf>) -> oneshot::Receiver<Seam> {
+    /// Subscribes between two batches, and takes the last `recent` lines of each worker and the ends of `paths` at the
+    /// same moment.
+    pub fn subscribe(
+        &self,
+        filter: Filter,
+        recent: usize,
+        capacity: usize,
+        paths: Vec<PathBuf>,
+    ) -> oneshot::Receiver<Seam> {
         let (reply, answer) = oneshot::channel();
-        self.push(Command::Subscribe { filter, capacity, paths, reply });
+        self.push(Command::Subscribe { filter, recent, capacity, paths, reply });
         answer
     }
 
@@ -322,7 +330,7 @@ impl Run {
                 }
             }
             Command::SetSink { entry, sink } => {
-                if let Some(known) = self.entries.get_mut(&entry) {
+                if let Some(known) = self.entries.get_mut(&entry).filter(|known| known.sink != sink) {
                     known.streams.iter_mut().for_each(|stream| stream.set_sink(&sink, &mut self.tools.files));
                     self.tools.enlist(&sink, &known.source);
                     self.tools.release(&std::mem::replace(&mut known.sink, sink));
@@ -343,11 +351,12 @@ impl Run {
                 // Whoever asked may have gone.
                 let _gone = reply.send(freed.collect());
             }
-            Command::Subscribe { filter, capacity, paths, reply } => {
-                let length = |path: &PathBuf| std::fs::metadata(path).map_or(0, |found| found.len());
-                let ends = paths.iter().map(length).collect();
+            Command::Subscribe { filter, recent, capacity, paths, reply } => {
+                let told = self.entries.values().flat_map(|entry| &entry.streams).map(|stream| &stream.told);
+                let ends = seam::ends(&paths, &self.tools.files, told);
+                let (live, recent) = self.tools.fanout.subscribe_after(filter, recent, capacity);
                 // Whoever asked may have gone.
-                let _gone = reply.send((self.tools.fanout.subscribe(filter, 0, capacity), ends));
+                let _gone = reply.send(Seam { live, recent, ends });
             }
             Command::Plan(plan) => self.tools.rotor.plan(*plan),
             Command::Reopen => self.tools.files.reopen(),

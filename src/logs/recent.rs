@@ -1,6 +1,7 @@
 //! The last lines of each worker in memory, so that a subscriber sees something at once, also when files are off.
 
 use super::fanout::LogLines;
+use crate::model::StreamKind;
 use std::collections::VecDeque;
 
 /// So many lines are kept of a worker (whole batches, so it may be some more).
@@ -32,6 +33,13 @@ impl Recent {
         }
     }
 
+    /// Forgets what a stream said.
+    pub fn forget(&mut self, stream: StreamKind) {
+        self.batches.retain(|batch| batch.stream != stream);
+        self.lines = self.batches.iter().map(|batch| batch.lines).sum();
+        self.bytes = self.batches.iter().map(|batch| batch.bytes.len()).sum();
+    }
+
     /// The last `wanted` lines of those batches that `fits` says yes to, oldest first.
     pub fn last(&self, mut wanted: usize, fits: impl Fn(&LogLines) -> bool) -> Vec<LogLines> {
         let mut found = Vec::new();
@@ -50,7 +58,7 @@ impl Recent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{StreamKind, WorkerId};
+    use crate::model::WorkerId;
     use bytes::Bytes;
 
     fn batch(stream: StreamKind, bytes: impl Into<Bytes>) -> LogLines {

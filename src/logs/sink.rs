@@ -2,6 +2,7 @@
 
 use super::file::Files;
 use super::format::Format;
+use super::seam::Told;
 use super::spec::SinkSpec;
 use crate::model::StreamKind;
 use crate::model::policy::Overflow;
@@ -36,6 +37,12 @@ impl Sink {
     /// Its files.
     pub fn paths(&self) -> impl Iterator<Item = &PathBuf> {
         self.paths.iter().flatten()
+    }
+
+    /// Nothing of its own file is told yet.
+    pub fn told(&self) -> Told {
+        let [own, _] = &self.paths;
+        Told::new(own.as_ref())
     }
 
     /// It has a file of its own.

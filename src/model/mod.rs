@@ -6,6 +6,8 @@ pub mod app;
 pub mod change;
 pub mod exit;
 pub mod files;
+pub mod level;
+pub mod mark;
 pub mod order;
 pub mod policy;
 pub mod quantity;

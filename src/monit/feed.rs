@@ -13,7 +13,7 @@ use std::sync::mpsc::SyncSender;
 use std::thread;
 
 /// Last lines of each file that are asked for at the start.
-const HISTORY_LINES: u32 = 200;
+const HISTORY_LINES: u32 = 1000;
 
 /// From the thread to the loop.
 #[derive(Debug)]
@@ -76,8 +76,14 @@ fn attend(home: &Home, pass: &Pass) -> String {
 
 fn subscribe(stream: &mut Stream) -> Result<(), crate::client::CallError> {
     stream.ask(Request::Watch)?;
-    let request =
-        LogsRequest { select: Selector::all(), lines: HISTORY_LINES, follow: true, out: true, err: true };
+    let request = LogsRequest {
+        select: Selector::all(),
+        lines: HISTORY_LINES,
+        follow: true,
+        out: true,
+        err: true,
+        files: false,
+    };
     stream.ask(Request::Logs(request))?;
     Ok(())
 }
@@ -93,7 +99,7 @@ fn news(incoming: Incoming) -> Option<News> {
             Push::Changed(change) => Some(News::Changed(change)),
             Push::HistoryEnd => Some(News::HistoryEnd),
             Push::Lagged { lines } => Some(News::Lagged(lines)),
-            Push::Unknown => None,
+            Push::Files { .. } | Push::Unknown => None,
         },
     }
 }
@@ -130,6 +136,7 @@ mod tests {
             at_ms: Some(5),
             history: false,
             path: None,
+            spot: None,
         };
         let cut = |bytes: &'static [u8]| -> Vec<String> {
             let batch = LogBatch { header: header.clone(), bytes: bytes::Bytes::from_static(bytes) };

@@ -124,6 +124,7 @@ impl Daemon {
             at_ms: Some(0),
             history: false,
             path: None,
+            spot: None,
         };
         let frame = Frame::log(&header, b"hello \x1b[2J\x1b]0;owned\x07 there\n").unwrap();
         daemon.socket.write_all(&frame).unwrap();
@@ -267,6 +268,7 @@ fn a_flood_of_lines_delays_no_key() {
             at_ms: Some(0),
             history: false,
             path: None,
+            spot: None,
         };
         let lines = "flood flood flood flood flood\n".repeat(1000);
         let frame = Frame::log(&header, lines.as_bytes()).unwrap();

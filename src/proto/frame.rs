@@ -146,6 +146,7 @@ mod tests {
             at_ms: Some(1),
             history: false,
             path: None,
+            spot: None,
         }
     }
 

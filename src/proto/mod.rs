@@ -14,7 +14,7 @@ pub mod request;
 pub use code::Code;
 pub use frame::{Decoder, Frame, FrameError};
 pub use hello::Hello;
-pub use push::{LogBatch, LogHeader, Push};
+pub use push::{LogBatch, LogFile, LogHeader, LogSpot, Push};
 pub use reply::{Reply, WireError};
 pub use request::Request;
 

@@ -29,6 +29,11 @@ pub enum Push {
     },
     /// Something happened (also to those who watch).
     Changed(Change),
+    /// To a `Logs` request that reads files itself: which, and how far. Comes before `HistoryEnd`.
+    Files {
+        /// Each once.
+        files: Vec<LogFile>,
+    },
     /// All history lines of a `Logs` request have been sent.
     HistoryEnd,
     /// The subscriber was too slow.
@@ -66,6 +71,45 @@ pub struct LogHeader {
     /// The history's file, in the first batch of each.
     #[serde(default)]
     pub path: Option<String>,
+    /// Where the lines are on disk, in the stream's own file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spot: Option<LogSpot>,
+}
+
+/// Where lines stand in a file, formatted as the file has them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogSpot {
+    /// The log's path; the file may have another name by now.
+    pub path: String,
+    /// Which file.
+    pub inode: u64,
+    /// Where they begin.
+    pub start: u64,
+    /// And end: the next lines of this file begin here, unless others write to it.
+    pub end: u64,
+    /// Other streams write to it too.
+    #[serde(default)]
+    pub shared: bool,
+}
+
+/// A log file, for clients that read it themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogFile {
+    /// Whose; of a shared one the first's. `None`: the daemon's own log.
+    pub worker: Option<WorkerId>,
+    /// Its app's name.
+    pub name: String,
+    /// Which stream.
+    pub stream: StreamKind,
+    /// Where.
+    pub path: String,
+    /// The file that is being written; 0: none yet.
+    pub inode: u64,
+    /// What stands from here on is delivered live.
+    pub end: u64,
+    /// Several streams write to it.
+    #[serde(default)]
+    pub shared: bool,
 }
 
 /// Lines as they came. Every line ends with `\n`, but for one that is longer than a batch may be.

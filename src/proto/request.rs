@@ -78,4 +78,7 @@ pub struct LogsRequest {
     pub out: bool,
     /// stderr wanted.
     pub err: bool,
+    /// The client reads files itself: instead of history it is told which (`Push::Files`).
+    #[serde(default)]
+    pub files: bool,
 }

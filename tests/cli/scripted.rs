@@ -199,6 +199,7 @@ impl Session {
             at_ms: None,
             history: true,
             path: Some("/h/web-out.log".into()),
+            spot: None,
         };
         if request.lines > 0 {
             self.socket.write_all(&Frame::log(&header, b"line 1\nline 2\n").unwrap()).ok()?;

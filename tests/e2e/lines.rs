@@ -13,6 +13,8 @@ fn from_env(name: &str, default: u64) -> u64 {
 fn start(home: &TestHome, name: &str, options: &[&str]) {
     need("python3", "apt-get install python3");
     let (script, report) = (fixture("lines.py").display().to_string(), report(home, name));
+    // All lines in one file; what rotation does to them is tested elsewhere.
+    home.ok(&["set", "pm2-logrotate:max_size", "4G"]);
     let mut args = vec!["start", &script, "--name", name, "--interpreter", "python3"];
     args.extend(options);
     args.extend(["--", "0", &report]);

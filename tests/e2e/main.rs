@@ -18,6 +18,7 @@ mod logs;
 mod matrix;
 mod output;
 mod ports;
+mod reading;
 mod ready;
 mod rebuild;
 mod reload;

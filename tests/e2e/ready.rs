@@ -83,7 +83,8 @@ fn one_that_never_says_ready_is_abandoned_unless_forced() {
 
 fn health_is_the_new_processes_own(scheduling: &str) {
     let home = TestHome::new();
-    let more = format!("scheduling: '{scheduling}', health: {{ path: '/healthz', interval: 50 }}");
+    let more =
+        format!("scheduling: '{scheduling}', health: {{ path: '/healthz', interval: 50, timeout: 3000 }}");
     let port = start(&home, 2, &more);
     home.file("sick", "");
     // All the old ones would say that they are well.
@@ -151,7 +152,7 @@ fn inherits(home: &TestHome, more: &str) -> u16 {
 #[test]
 fn a_process_with_an_inherited_socket_is_asked_on_one_it_alone_has() {
     let home = TestHome::new();
-    let port = inherits(&home, "health: { path: '/healthz', interval: 50 }");
+    let port = inherits(&home, "health: { path: '/healthz', interval: 50, timeout: 3000 }");
     home.ok(&["reload", "web"]);
     home.file("sick", "");
     let ran = abandoned(&home, &["reload", "web"], port);
@@ -163,7 +164,7 @@ fn health_on_a_port_that_the_old_process_has_too_proves_nothing() {
     let home = TestHome::new();
     let port = free_port();
     home.file("inherits.py", INHERITS);
-    let health = format!("health: {{ path: '/healthz', port: {port} }}");
+    let health = format!("health: {{ path: '/healthz', port: {port}, timeout: 1500 }}");
     let config = format!(
         "{{ apps: [{{ name: 'web', script: 'inherits.py', listen: '127.0.0.1:{port}', listen_timeout: 2000, {health} }}] }}"
     );

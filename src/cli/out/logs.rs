@@ -9,6 +9,7 @@ use crate::proto::LogHeader;
 use crate::proto::push::StreamKind;
 use memchr::memmem;
 use serde_json::{Map, Value};
+use std::time::Duration;
 
 /// Narrowest prefix.
 const PREFIX: usize = 10;
@@ -116,6 +117,26 @@ impl LogPrinter {
         Piece { to_stderr: !matches!(self.form, Form::Prefixed { .. }), bytes }
     }
 
+    /// Between lines that do not follow each other, as grep has it.
+    pub fn apart(&mut self) -> Piece {
+        let start = if self.open.take().is_some() { "\n" } else { "" };
+        let bytes = format!("{start}{}\n", self.colour.paint(colour::FAINT, "--")).into_bytes();
+        Piece { to_stderr: false, bytes }
+    }
+
+    /// Behind the first line of a run: how many there were.
+    pub fn repeated(&mut self, header: &LogHeader, count: u64, lasted_ms: i64) -> Piece {
+        let lasted = Duration::from_millis(lasted_ms.unsigned_abs());
+        let text = match lasted.as_secs() {
+            0 => format!("… × {} in {lasted_ms} ms", grouped(count)),
+            seconds @ 1..60 => format!("… × {} in {seconds} s", grouped(count)),
+            _ => format!("… × {} in {}", grouped(count), fmt::clock_span(lasted)),
+        };
+        let mut piece = self.batch(header, format!("{text}\n").as_bytes(), 0);
+        piece.to_stderr = false;
+        piece
+    }
+
     fn file_head(&mut self, header: &LogHeader, out: &mut Vec<u8>) {
         let Some(path) = &header.path else { return };
         let named = match self.form {
@@ -143,7 +164,7 @@ impl LogPrinter {
             }
             Form::Prefixed { timestamp } => {
                 if !goes_on {
-                    let time = timestamp.filter(|_| !header.history);
+                    let time = timestamp.filter(|_| !header.history || header.at_ms.is_some());
                     out.extend_from_slice(self.prefix(header, time.as_deref(), now_ms).as_bytes());
                 }
                 self.message(text, out);
@@ -182,6 +203,19 @@ impl LogPrinter {
     }
 }
 
+/// `48,210`.
+pub fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
 /// `0|web`, or the daemon's name. Control characters are taken out of it.
 fn label(header: &LogHeader) -> String {
     let name = header.name.replace(char::is_control, " ");
@@ -193,6 +227,9 @@ fn label(header: &LogHeader) -> String {
 
 fn json_line(header: &LogHeader, text: &[u8], now_ms: i64) -> String {
     let message = String::from_utf8_lossy(text);
+    if header.history && is_object_of_ours(&message) {
+        return message.into_owned();
+    }
     let kind = match header.stream {
         StreamKind::Out => "out",
         StreamKind::Err => "err",
@@ -205,6 +242,11 @@ fn json_line(header: &LogHeader, text: &[u8], now_ms: i64) -> String {
     fields.push(("process_id", header.worker.map_or_else(|| header.name.as_str().into(), |id| id.0.into())));
     fields.push(("app_name", header.name.as_str().into()));
     object(fields)
+}
+
+/// A line of a file that was written with `log_type: json`: it is what would be made of it.
+fn is_object_of_ours(line: &str) -> bool {
+    line.starts_with(r#"{"message":"#) && line.ends_with('}') && line.contains(r#","process_id":"#)
 }
 
 fn key_values(header: &LogHeader, now_ms: i64) -> String {
@@ -249,6 +291,7 @@ mod tests {
             at_ms,
             history: false,
             path: None,
+            spot: None,
         }
     }
 

@@ -16,6 +16,7 @@ pub mod reload;
 #[cfg(test)]
 pub(crate) mod sample;
 pub mod settings;
+pub mod stats;
 pub mod table;
 
 use colour::Colour;

@@ -1,8 +1,8 @@
 //! The log of the selection, its app or everybody: from the bottom up, searched, wrapped or shifted.
 
+use crate::model::level::{self, Level};
 use crate::monit::event::Source;
 use crate::monit::state::book::Line;
-use crate::monit::state::level::{self, Level};
 use crate::monit::state::reader::{Reader, Scope, Streams};
 use crate::monit::state::{Pane, State};
 use crate::monit::theme::{Hue, Theme};

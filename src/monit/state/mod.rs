@@ -7,7 +7,6 @@ pub mod book;
 pub mod filter;
 pub mod fleet;
 pub mod history;
-pub mod level;
 pub mod moving;
 pub mod news;
 pub mod pointing;

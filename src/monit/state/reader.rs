@@ -154,7 +154,7 @@ impl Reader {
         let found = book
             .back(sources, u64::MAX)
             .filter(|line| self.accepts(line))
-            .find(|line| line.stream == StreamKind::Err || super::level::is_error(&line.clean.text))
+            .find(|line| line.stream == StreamKind::Err || crate::model::level::is_error(&line.clean.text))
             .map(|line| line.seq);
         if let Some(seq) = found {
             self.show(book, sources, seq);

@@ -1,55 +1,60 @@
-//! The last lines of a file, read backwards. Exact, whatever the length of the lines and of the file.
+//! Where the last lines of a file begin, found backwards. Exact, whatever the length of the lines and of the file.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 
 const BLOCK: u64 = 64 << 10;
 
-/// The last `n` lines as they are in the file; an unfinished last one counts. Fewer if there are fewer.
-pub fn last_lines(path: &Path, n: usize) -> io::Result<Vec<u8>> {
-    last_lines_before(path, u64::MAX, n)
-}
-
-/// As [`last_lines`], but as if the file ended at `end`, if it is longer: what came later is somebody else's to tell.
-pub fn last_lines_before(path: &Path, end: u64, n: usize) -> io::Result<Vec<u8>> {
-    if n == 0 {
-        return Ok(Vec::new());
+/// Where the last `n` lines between `from` and `end` begin, and how many lines fewer there are. An unfinished last line
+/// counts.
+pub fn start_of_last(file: &File, from: u64, end: u64, n: usize) -> io::Result<(u64, usize)> {
+    if n == 0 || end <= from {
+        return Ok((end, n));
     }
-    let file = File::open(path)?;
-    let end = file.metadata()?.len().min(end);
-    let start = start_of_last(&file, end, n)?;
-    let mut out = vec![0; usize::try_from(end - start).map_err(io::Error::other)?];
-    let read = read_up_to(&file, &mut out, start)?;
-    out.truncate(read);
-    Ok(out)
-}
-
-/// Where the last `n` lines before `end` begin.
-fn start_of_last(file: &File, end: u64, n: usize) -> io::Result<u64> {
     let mut block = vec![0; BLOCK as usize];
     // The line end in the very last byte ends the last line and begins none.
-    let mut position = end.saturating_sub(1);
+    let mut position = end.saturating_sub(1).max(from);
     let mut left = n;
-    while position > 0 {
-        let length = position.min(BLOCK);
+    while position > from {
+        let length = (position - from).min(BLOCK);
         let start = position - length;
         let room = block.get_mut(..length as usize).unwrap_or_default();
         let read = read_up_to(file, room, start)?;
         for at in memchr::memrchr_iter(b'\n', room.get(..read).unwrap_or_default()) {
             left -= 1;
             if left == 0 {
-                return Ok(start + at as u64 + 1);
+                return Ok((start + at as u64 + 1, 0));
             }
         }
         position = start;
     }
-    Ok(0)
+    Ok((from, left - 1))
+}
+
+/// The first line that begins at `offset` or behind it, before `end`; `end` if none does.
+pub fn line_from(file: &File, offset: u64, end: u64) -> io::Result<u64> {
+    let mut block = vec![0; BLOCK as usize];
+    let mut position = offset.saturating_sub(1);
+    if offset == 0 {
+        return Ok(0);
+    }
+    while position < end {
+        let length = (end - position).min(BLOCK) as usize;
+        let read = read_up_to(file, block.get_mut(..length).unwrap_or_default(), position)?;
+        if let Some(at) = memchr::memchr(b'\n', block.get(..read).unwrap_or_default()) {
+            return Ok((position + at as u64 + 1).min(end));
+        }
+        if read == 0 {
+            break;
+        }
+        position += read as u64;
+    }
+    Ok(end)
 }
 
 /// Fills the buffer, less if the file was cut meanwhile.
-fn read_up_to(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+pub fn read_up_to(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut done = 0;
     while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
         match file.read_at(rest, offset + done as u64) {
@@ -74,7 +79,10 @@ mod tests {
         std::fs::write(&path, bytes).unwrap();
         let lines: Vec<&[u8]> = bytes.split_inclusive(|b| *b == b'\n').collect();
         let naive = lines[lines.len().saturating_sub(n)..].concat();
-        assert!(last_lines(&path, n).unwrap() == naive, "{n} of {} bytes", bytes.len());
+        let file = File::open(&path).unwrap();
+        let (start, missing) = start_of_last(&file, 0, bytes.len() as u64, n).unwrap();
+        assert!(bytes[start as usize..] == naive, "{n} of {} bytes", bytes.len());
+        assert_eq!(missing, n.saturating_sub(lines.len()));
     }
 
     proptest! {
@@ -121,13 +129,19 @@ mod tests {
     fn a_huge_file_is_not_read_through() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.log");
-        let file = File::create(&path).unwrap();
+        let file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
         file.write_all_at(b"\nlast but one\nlast\n", 1 << 40).unwrap();
-        assert_eq!(last_lines(&path, 2).unwrap(), b"last but one\nlast\n");
+        let end = file.metadata().unwrap().len();
+        assert_eq!(start_of_last(&file, 0, end, 2).unwrap(), ((1 << 40) + 1, 0));
     }
 
     #[test]
-    fn a_missing_file_is_an_error() {
-        assert!(last_lines(Path::new("/nowhere/x.log"), 1).is_err());
+    fn a_line_begins_behind_a_line_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.log");
+        std::fs::write(&path, "ab\ncd\nef").unwrap();
+        let file = File::open(&path).unwrap();
+        let starts: Vec<u64> = (0..8).map(|at| line_from(&file, at, 8).unwrap()).collect();
+        assert_eq!(starts, [0, 3, 3, 3, 6, 6, 6, 8]);
     }
 }

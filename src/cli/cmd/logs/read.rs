@@ -1,0 +1,339 @@
+//! The loop of `logs`: history from the files, then what the daemon sends; over its death, and over a terminal that is
+//! slower than the apps.
+
+use super::cursor::{self, Cursors, Place, Step};
+use super::page::Page;
+use crate::cli::cmd::context::Context;
+use crate::cli::error::CliError;
+use crate::client::{Client, Incoming, Next, Stream};
+use crate::proto::push::StreamKind;
+use crate::proto::request::LogsRequest;
+use crate::proto::{LogBatch, LogFile, LogHeader, Push, Reply, Request};
+use crate::search::{Line, Log, Merged, Part, Query, Shelf, Watch};
+use crate::sys::clock;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A daemon that went away is back after its keeper restarted it: well within a second, unless it crash-loops.
+const RETURN: Duration = Duration::from_secs(5);
+/// Between two attempts to reach it.
+const RETRY: Duration = Duration::from_millis(50);
+/// After so long without a line, folded runs are told.
+const QUIET: Duration = Duration::from_secs(1);
+/// While lines come without end, what is gathered is shown at least so often.
+const LATEST_MS: u64 = 50;
+
+/// What is read, and how far.
+pub struct Reader<'a> {
+    cx: &'a Context,
+    page: Page,
+    request: LogsRequest,
+    query: &'a Query,
+    /// File by file, as PM2 has it.
+    plain: bool,
+    begun: bool,
+    cursors: Cursors,
+    watches: HashMap<usize, Watch>,
+    /// Each path's header, for lines that are read from it.
+    headers: HashMap<String, LogHeader>,
+    own_log: Option<String>,
+    shown_ms: u64,
+}
+
+/// How a connection ended.
+enum End {
+    Over,
+    Gone,
+}
+
+impl std::fmt::Debug for Reader<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reader").finish_non_exhaustive()
+    }
+}
+
+impl<'a> Reader<'a> {
+    /// Nothing is read yet.
+    pub fn new(
+        cx: &'a Context,
+        page: Page,
+        request: LogsRequest,
+        query: &'a Query,
+        plain: bool,
+    ) -> Reader<'a> {
+        Reader {
+            cx,
+            page,
+            request,
+            query,
+            plain,
+            begun: false,
+            cursors: Cursors::default(),
+            watches: HashMap::new(),
+            headers: HashMap::new(),
+            own_log: None,
+            shown_ms: 0,
+        }
+    }
+
+    /// Prints until there is nothing more, or for ever.
+    pub fn read(mut self, client: Client) -> Result<(), CliError> {
+        let mut stream = client.into_stream();
+        loop {
+            stream.ask(Request::Logs(self.request.clone()))?;
+            match self.until_gone(&mut stream)? {
+                End::Over => return Ok(self.page.end()?),
+                End::Gone => {}
+            }
+            self.page.rest()?;
+            self.cx.warn("The daemon went away; waiting for it")?;
+            stream = self.again()?;
+            // What was shown is not shown again.
+            self.request.lines = 0;
+        }
+    }
+
+    fn until_gone(&mut self, stream: &mut Stream) -> Result<End, CliError> {
+        loop {
+            let patience = if self.page.needs_lines() { QUIET } else { Duration::from_secs(3600) };
+            let next = match stream.next_for(io::stdout(), Some(Duration::ZERO))? {
+                Next::Quiet => {
+                    self.page.rest()?;
+                    stream.next_for(io::stdout(), Some(patience))?
+                }
+                ready => ready,
+            };
+            match next {
+                Next::Came(incoming) => {
+                    if self.take(incoming)? {
+                        return Ok(End::Over);
+                    }
+                }
+                Next::Quiet => self.page.pause()?,
+                Next::ReaderLeft => return Err(io::Error::from(io::ErrorKind::BrokenPipe).into()),
+                Next::Gone => return Ok(End::Gone),
+            }
+            let now = clock::now().boot_ms;
+            if now.saturating_sub(self.shown_ms) >= LATEST_MS {
+                self.shown_ms = now;
+                self.page.rest()?;
+            }
+        }
+    }
+
+    /// `true`: that was all.
+    fn take(&mut self, incoming: Incoming) -> Result<bool, CliError> {
+        match incoming {
+            Incoming::Log(batch) => self.batch(&batch)?,
+            Incoming::Push { push: Push::Files { files }, .. } => {
+                if std::mem::replace(&mut self.begun, true) {
+                    self.catch_up(&files)?;
+                } else {
+                    self.history(&files)?;
+                }
+            }
+            Incoming::Push { push: Push::HistoryEnd, .. } => return Ok(!self.request.follow),
+            Incoming::Push { push: Push::Lagged { lines }, .. } => self.lagged(lines)?,
+            Incoming::Push { push: Push::Changed(change), .. } => self.page.event(&change)?,
+            Incoming::Push { push: Push::Fleet { .. } | Push::Unknown, .. } => {}
+            Incoming::Reply { reply: Reply::Error(error), .. } => return Err(error.into()),
+            Incoming::Reply { .. } => {}
+        }
+        Ok(false)
+    }
+
+    /// What was written up to now.
+    fn history(&mut self, files: &[LogFile]) -> Result<(), CliError> {
+        for file in files {
+            self.know(file);
+        }
+        // Headings also where no lines are wanted: they say that the stream stands.
+        if self.query.last == Some(0) && !self.plain {
+            return Ok(());
+        }
+        let mut shelf = Shelf::default();
+        let mut logs: Vec<(LogHeader, Log)> = Vec::new();
+        for file in files {
+            let path = PathBuf::from(&file.path);
+            let spans = shelf.history(&path, file.inode, file.end);
+            if !spans.is_empty() {
+                logs.push((header(file), Log { path, stream: file.stream, spans }));
+            }
+        }
+        if !self.plain {
+            return self.merged(logs, self.query);
+        }
+        let last_write = |log: &Log| log.spans.last().map(|span| span.part.modified_ms);
+        logs.sort_by_key(|(header, log)| (header.worker.is_some(), last_write(log)));
+        for (header, log) in logs {
+            self.page.head(&LogHeader { path: Some(log.path.display().to_string()), ..header.clone() })?;
+            self.merged(vec![(header, log)], self.query)?;
+        }
+        Ok(())
+    }
+
+    /// Lines of many logs in time order.
+    fn merged(&mut self, logs: Vec<(LogHeader, Log)>, query: &Query) -> Result<(), CliError> {
+        let sources: Vec<usize> = logs.iter().map(|(header, _)| self.page.source(header)).collect();
+        let mut lines = Merged::new(logs.into_iter().map(|(_, log)| log).collect(), query);
+        for (log, line) in lines.by_ref() {
+            if let Some(source) = sources.get(log) {
+                self.page.line(*source, &line, true)?;
+            }
+        }
+        for (path, error) in lines.trouble() {
+            self.cx.warn(format!("failed to read {}: {error}", path.display()))?;
+        }
+        Ok(())
+    }
+
+    /// What was written while there was no daemon to tell it, or while this was too slow.
+    fn catch_up(&mut self, files: &[LogFile]) -> Result<(), CliError> {
+        let mut missed = Vec::new();
+        for file in files {
+            if let Some((from, to)) = self.know(file) {
+                missed.push((file.path.clone(), from, to));
+            }
+        }
+        self.fill(&missed)
+    }
+
+    fn know(&mut self, file: &LogFile) -> Option<(Place, Place)> {
+        let mut file = file.clone();
+        if file.worker.is_none() {
+            // Its lines do not say where they stand: it is read up to its last line whenever one comes.
+            (file.inode, file.end) = Part::whole_lines(file.path.as_ref()).unwrap_or_default();
+            self.own_log = Some(file.path.clone());
+        }
+        self.headers.insert(file.path.clone(), header(&file));
+        self.cursors.reach(&file)
+    }
+
+    /// What stands in files between two places each, in time order, as if it came now.
+    fn fill(&mut self, missed: &[(String, Place, Place)]) -> Result<(), CliError> {
+        let mut shelf = Shelf::default();
+        let known = missed.iter().filter_map(|missed| Some((self.headers.get(&missed.0)?.clone(), missed)));
+        let (headers, logs): (Vec<LogHeader>, Vec<Log>) = known
+            .map(|(header, (path, from, to))| {
+                let log = cursor::between(&mut shelf, path, header.stream, *from, *to);
+                (header, log)
+            })
+            .unzip();
+        let query = Query { timed: true, ..Query::default() };
+        for (log, line) in Merged::new(logs, &query) {
+            if let Some(header) = headers.get(log) {
+                let at_ms = line.at_ms.filter(|_| line.known);
+                self.show(&LogHeader { at_ms, ..header.clone() }, &line.bytes)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn batch(&mut self, batch: &LogBatch) -> Result<(), CliError> {
+        let LogBatch { header, bytes } = batch;
+        if let (None, Some(path)) = (header.worker, self.own_log.clone()) {
+            let missed = self.cursors.advance(&path).map(|(from, to)| (path, from, to));
+            return self.fill(missed.as_slice());
+        }
+        let Some(spot) = &header.spot else { return self.show(header, bytes) };
+        if !self.headers.contains_key(&spot.path) {
+            let known = LogHeader { history: true, spot: None, path: None, ..header.clone() };
+            self.headers.insert(spot.path.clone(), known);
+        }
+        match self.cursors.take(spot) {
+            Step::Show => self.show(header, bytes),
+            Step::Known => Ok(()),
+            Step::Fill(from, to) => {
+                self.fill(&[(spot.path.clone(), from, to)])?;
+                self.show(header, bytes)
+            }
+            Step::Partly(from, offset) => {
+                let known = lines_between(&spot.path, header.stream, from, offset);
+                let mut ends = memchr::memchr_iter(b'\n', bytes);
+                let start =
+                    known.checked_sub(1).map_or(0, |last| ends.nth(last).map_or(bytes.len(), |end| end + 1));
+                self.show(header, bytes.get(start..).unwrap_or_default())
+            }
+        }
+    }
+
+    /// Lines as they came; those of them that are wanted are shown.
+    fn show(&mut self, header: &LogHeader, bytes: &[u8]) -> Result<(), CliError> {
+        if header.path.is_some() {
+            self.page.head(header)?;
+        }
+        let header = &LogHeader { path: None, ..header.clone() };
+        if self.query.pattern.takes_all() && !self.page.needs_lines() {
+            return Ok(self.page.batch(header, bytes)?);
+        }
+        let source = self.page.source(header);
+        let watch = self.watches.entry(source).or_default();
+        let at_ms = header.at_ms.unwrap_or_else(|| clock::now().wall_ms);
+        let mut shown = Ok(());
+        watch.push(self.query, header.stream, bytes, at_ms, &mut |line: Line| {
+            if shown.is_ok() {
+                shown = self.page.line(source, &line, header.history);
+            }
+        });
+        Ok(shown?)
+    }
+
+    /// The daemon kept no more of what comes: it is in the files.
+    fn lagged(&mut self, lines: u64) -> Result<(), CliError> {
+        let missed = self.cursors.read_ahead();
+        self.fill(&missed)?;
+        if !self.cursors.are_all_exact() {
+            self.page.lagged(lines)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the daemon that the keeper is starting again.
+    fn again(&self) -> Result<Stream, CliError> {
+        let start = clock::now();
+        loop {
+            match Client::connect(&self.cx.home) {
+                Ok(client) => return Ok(client.into_stream()),
+                Err(error) if clock::now().since(start) > RETURN => return Err(error.into()),
+                Err(_not_yet) => pause()?,
+            }
+        }
+    }
+}
+
+fn header(file: &LogFile) -> LogHeader {
+    LogHeader {
+        id: 0,
+        worker: file.worker,
+        name: file.name.clone(),
+        stream: file.stream,
+        instance: None,
+        pid: None,
+        at_ms: None,
+        history: true,
+        path: None,
+        spot: None,
+    }
+}
+
+/// How many lines of a file were shown already.
+fn lines_between(path: &str, stream: StreamKind, from: Place, to: u64) -> usize {
+    let log = cursor::between(&mut Shelf::default(), path, stream, from, (from.0, to));
+    let query = Query::default();
+    Merged::new(vec![log], &query).filter(|(_, line)| line.bytes.ends_with(b"\n")).count()
+}
+
+/// Nothing tells when a socket begins to listen, so this is asked again from time to time; sooner if nobody reads us.
+fn pause() -> Result<(), CliError> {
+    let time = Timespec::try_from(RETRY).unwrap_or_default();
+    let stdout = io::stdout();
+    let mut watched = [PollFd::new(&stdout, PollFlags::empty())];
+    match poll(&mut watched, Some(&time)) {
+        Ok(0) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Ok(_) => Err(io::Error::from(io::ErrorKind::BrokenPipe).into()),
+        Err(error) => Err(CliError::Output(error.into())),
+    }
+}

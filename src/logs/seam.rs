@@ -1,0 +1,119 @@
+//! The moment at which history ends and live lines begin: one moment of the pump, for every file at once.
+//!
+//! What live lines will tell is what no subscriber was told before: an unfinished line that stands in a file
+//! already is delivered whole when it ends, so history ends before it.
+
+use super::fanout::Spot;
+use super::file::Files;
+use super::record::Place;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where history ends in one file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct End {
+    /// The file that is being written; 0: there is none.
+    pub inode: u64,
+    /// History is what stands before this.
+    pub offset: u64,
+    /// Several streams write to it.
+    pub shared: bool,
+}
+
+/// How far the lines of a stream's own file have been told.
+#[derive(Debug, Clone, Default)]
+pub struct Told {
+    path: Option<Arc<Path>>,
+    inode: u64,
+    /// Up to here.
+    told: u64,
+    /// The stream wrote up to here; what lies between is an unfinished line.
+    written: u64,
+}
+
+impl Told {
+    /// For a stream that writes to this file.
+    pub fn new(path: Option<&PathBuf>) -> Told {
+        Told { path: path.map(|path| Arc::from(path.as_path())), ..Told::default() }
+    }
+
+    /// A batch was written as `bytes` at `place`. `whole`: nothing of it is held back as the start of a line; `ended`: its
+    /// last line end is not the worker's. Where the lines that are told now stand.
+    pub fn batch(
+        &mut self,
+        place: Place,
+        bytes: &[u8],
+        whole: bool,
+        ended: bool,
+        shared: bool,
+    ) -> Option<Spot> {
+        let path = self.path.clone()?;
+        let goes_on = self.inode == place.inode && self.written == place.offset;
+        let start = if goes_on { self.told } else { place.offset };
+        let end = place.offset + bytes.len() as u64;
+        let own = if ended { bytes.strip_suffix(b"\n").unwrap_or(bytes) } else { bytes };
+        let told = match memchr::memrchr(b'\n', own) {
+            _ if whole => end,
+            Some(at) => place.offset + at as u64 + 1,
+            None => start,
+        };
+        (self.inode, self.told, self.written) = (place.inode, told, end);
+        Some(Spot { path, inode: place.inode, start, end: told, shared })
+    }
+
+    /// The line that was held back is told too.
+    pub fn rest(&mut self, shared: bool) -> Option<Spot> {
+        let path = self.path.clone().filter(|_| self.inode != 0)?;
+        let start = std::mem::replace(&mut self.told, self.written);
+        Some(Spot { path, inode: self.inode, start, end: self.written, shared })
+    }
+
+    /// Something of this stream stands in the file at `path` and was not told: where it begins.
+    fn held_back(&self, path: &Path, inode: u64) -> Option<u64> {
+        let ours = self.path.as_deref() == Some(path) && self.inode == inode;
+        (ours && self.told < self.written).then_some(self.told)
+    }
+}
+
+/// Where history ends in each of these files, by those who write them.
+pub fn ends<'a>(paths: &[PathBuf], files: &Files, told: impl Iterator<Item = &'a Told>) -> Vec<End> {
+    let told: Vec<&Told> = told.filter(|told| told.told < told.written).collect();
+    let end = |path: &PathBuf| {
+        let Place { inode, offset } = files.end(path);
+        let unfinished = told.iter().filter_map(|told| told.held_back(path, inode)).min();
+        let offset = unfinished.map_or(offset, |start| start.min(offset));
+        End { inode, offset, shared: files.is_shared(path) }
+    };
+    paths.iter().map(end).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn span(spot: Option<Spot>) -> (u64, u64) {
+        spot.map(|spot| (spot.start, spot.end)).unwrap()
+    }
+
+    #[test]
+    fn lines_are_told_from_their_beginning_to_their_end() {
+        let mut told = Told::new(Some(&PathBuf::from("/x.log")));
+        let at = |offset| Place { inode: 3, offset };
+        assert_eq!(span(told.batch(at(10), b"a\nb", false, false, false)), (10, 12));
+        assert_eq!(span(told.batch(at(13), b"c", false, false, false)), (12, 12));
+        assert_eq!(told.held_back(Path::new("/x.log"), 3), Some(12));
+        assert_eq!(span(told.batch(at(14), b"d\n", true, false, false)), (12, 16));
+        assert_eq!(told.held_back(Path::new("/x.log"), 3), None);
+        assert_eq!(span(told.batch(at(30), b"e\n", true, false, false)), (30, 32), "others wrote between");
+        assert_eq!(span(told.batch(at(0), b"f", false, false, false)), (0, 0), "it was emptied");
+        assert_eq!(span(told.rest(false)), (0, 1));
+    }
+
+    #[test]
+    fn a_line_that_is_ended_for_the_worker_is_told_when_its_text_is() {
+        let mut told = Told::new(Some(&PathBuf::from("/x.log")));
+        let place = Place { inode: 3, offset: 0 };
+        assert_eq!(span(told.batch(place, b"00: a\n", false, true, false)), (0, 0));
+        assert_eq!(span(told.rest(false)), (0, 6));
+    }
+}

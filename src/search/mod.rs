@@ -1,0 +1,34 @@
+//! Reading log files: the last lines, lines of some time, lines that match; over rotated and compressed files too, many
+//! logs merged in time order. Runs in whoever asks (the `logs` verb, so that searching costs the daemon nothing), never
+//! writes, and holds no more than a block a log.
+//!
+//! ```text
+//!  chain (which files) ─▶ narrow (since, until) ─▶ back (the last N) ─▶ scan (blocks, pattern, context) ─▶ merge
+//!                                 └──── times (marks, or a guess) and stamp (the line's own) ────┘
+//! ```
+//! `fold`, `stats` and `watch` are for who shows lines.
+
+mod back;
+mod block;
+pub mod chain;
+pub mod fold;
+mod merge;
+mod narrow;
+mod pattern;
+mod query;
+mod scan;
+pub mod stamp;
+pub mod stats;
+mod tail;
+#[cfg(test)]
+mod tests;
+mod times;
+mod watch;
+pub mod when;
+
+pub use chain::{Part, Shelf, Span};
+pub use merge::{Log, Merged};
+pub use pattern::{Pattern, PatternError};
+pub use query::Query;
+pub use scan::Line;
+pub use watch::Watch;
