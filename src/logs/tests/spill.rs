@@ -39,7 +39,8 @@ async fn killed_on_a_disk_that_is_sometimes_full() {
     })
     .await;
     println!("{dropped} bytes dropped, full {full} times");
-    assert!(dropped > 0, "nothing was dropped: the test shows nothing");
+    // Whether anything had to be dropped is a race of writers and disk; that it is told to the byte is not.
+    assert!(full > 0, "the disk was never full: the test shows nothing");
 }
 
 #[test]
