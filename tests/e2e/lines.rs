@@ -1,7 +1,7 @@
 //! Numbered lines through the real daemon, checked one by one: kill -9 of the daemon, files that take nothing.
 
 use crate::rotate;
-use crate::support::{TestHome, fixture, kill, need, wait_for};
+use crate::support::{TestHome, fixture, need, wait_for};
 use std::path::Path;
 
 const WRITERS: usize = 3;
@@ -64,18 +64,6 @@ fn verify(path: &Path, name: &str, count: u64) -> u64 {
     missing
 }
 
-fn kill_daemon(home: &TestHome) {
-    let old = home.daemon_pid();
-    kill(old, "KILL");
-    wait_for("another daemon", || {
-        let now = std::fs::read_to_string(home.path().join("pmon.pid")).unwrap_or_default();
-        match now.trim().parse::<i32>() {
-            Ok(now) if now != old => Ok(()),
-            _ => Err(format!("still {now}")),
-        }
-    });
-}
-
 /// Waits until the last of `count` lines is in the file.
 fn wait_for_line(path: &Path, name: &str, count: u64) {
     let last = line(name, count - 1) + "\n";
@@ -96,7 +84,7 @@ fn every_line_survives_kills_of_the_daemon_at_any_instant() {
     let kills = from_env("PMON_DAEMON_KILLS", 200);
     let begun = std::time::Instant::now();
     for _ in 0..kills {
-        kill_daemon(&home);
+        home.kill_daemon();
     }
     let counts: Vec<u64> = names.iter().map(|name| stop(&home, name)).collect();
     println!("{kills} kills in {:?}, {} lines", begun.elapsed(), counts.iter().sum::<u64>());
@@ -128,7 +116,7 @@ fn with_a_file_that_takes_nothing(policy: &str) {
     let listed = home.ok(&["list"]).out;
     assert!(listed.contains("log of stuck (0): failed to open log file"), "{listed}");
     for _ in 0..5 {
-        kill_daemon(&home);
+        home.kill_daemon();
         wait_for("the trouble to be known again", || {
             let shown = trouble(&home);
             if shown.contains("log trouble") { Ok(()) } else { Err(shown) }

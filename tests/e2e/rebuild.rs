@@ -33,14 +33,15 @@ fn kill_both(home: &TestHome) {
 }
 
 /// Requests on fresh connections for as long as it lives.
-struct Load {
+pub struct Load {
     stop: Arc<AtomicBool>,
     asked: Arc<AtomicU32>,
     thread: JoinHandle<Vec<String>>,
 }
 
 impl Load {
-    fn on(port: u16) -> Load {
+    /// Begins.
+    pub fn on(port: u16) -> Load {
         let (stop, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
         let thread = std::thread::spawn({
             let (stop, asked) = (stop.clone(), asked.clone());
@@ -61,7 +62,7 @@ impl Load {
     }
 
     /// Waits for some more requests.
-    fn goes_on(&self) {
+    pub fn goes_on(&self) {
         let so_far = self.asked.load(Ordering::Relaxed);
         wait_for("more requests", || {
             let now = self.asked.load(Ordering::Relaxed);
@@ -70,7 +71,7 @@ impl Load {
     }
 
     /// Ends it; what failed.
-    fn end(self) -> Vec<String> {
+    pub fn end(self) -> Vec<String> {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap()
     }

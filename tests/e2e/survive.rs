@@ -1,18 +1,7 @@
 //! kill -9 of the daemon: nobody notices.
 
-use crate::support::{TestHome, fixture, free_port, get, kill, need, wait_for, wait_http};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-
-/// Kills the daemon and waits until another one serves.
-fn kill_daemon(home: &TestHome) {
-    let old = home.daemon_pid();
-    kill(old, "KILL");
-    wait_for("another daemon", || {
-        let now = home.daemon_pid();
-        if now != old { Ok(()) } else { Err(format!("still {now}")) }
-    });
-}
+use crate::rebuild::Load;
+use crate::support::{TestHome, fixture, free_port, kill, need, wait_for, wait_http};
 
 #[test]
 fn workers_keep_their_pids_counts_and_uptimes_and_no_request_fails() {
@@ -40,33 +29,13 @@ fn workers_keep_their_pids_counts_and_uptimes_and_no_request_fails() {
             .collect::<Vec<_>>()
     };
     let before = facts(&home);
-    let (stop, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
-    let load = std::thread::spawn({
-        let (stop, asked) = (stop.clone(), asked.clone());
-        move || {
-            let mut failed = Vec::new();
-            while !stop.load(Ordering::Relaxed) {
-                match get(port) {
-                    Ok((200, _)) => {}
-                    Ok((code, _)) => failed.push(format!("status {code}")),
-                    Err(why) => failed.push(why),
-                }
-                asked.fetch_add(1, Ordering::Relaxed);
-            }
-            failed
-        }
-    });
+    let load = Load::on(port);
     for _ in 0..5 {
-        kill_daemon(&home);
-        let so_far = asked.load(Ordering::Relaxed);
-        wait_for("requests under the new daemon", || {
-            let now = asked.load(Ordering::Relaxed);
-            if now > so_far + 20 { Ok(()) } else { Err(now.to_string()) }
-        });
+        home.kill_daemon();
+        load.goes_on();
         assert_eq!(facts(&home), before);
     }
-    stop.store(true, Ordering::Relaxed);
-    assert_eq!(load.join().unwrap(), Vec::<String>::new());
+    assert_eq!(load.end(), Vec::<String>::new());
     // It is not only alive, it is still led: channel, restart and reload work.
     home.ok(&["reload", "web"]);
     home.ok(&["restart", "web"]);
@@ -83,7 +52,7 @@ fn no_log_line_is_lost_or_doubled() {
     );
     home.ok(&["start", "count.sh"]);
     for _ in 0..5 {
-        kill_daemon(&home);
+        home.kill_daemon();
     }
     let path = home.path().join("logs/count-out.log");
     let text = wait_for("the last line", || {
@@ -114,7 +83,7 @@ fn an_exit_while_no_daemon_lives_is_known_with_its_code() {
         "the worker's end",
         || if crate::support::is_alive(worker) { Err("alive".into()) } else { Ok(()) },
     );
-    kill_daemon(&home);
+    home.kill_daemon();
     assert_eq!(home.statuses(), ["stopped"]);
     assert!(home.ok(&["describe", "leave"]).out.contains("exit code 5"));
 }
@@ -129,7 +98,7 @@ fn a_stop_that_the_daemon_did_not_live_to_finish_is_finished() {
         let statuses = home.statuses();
         if statuses == ["stopping"] { Ok(()) } else { Err(format!("{statuses:?}")) }
     });
-    kill_daemon(&home);
+    home.kill_daemon();
     let _cut = stopping.wait();
     wait_for("stopped", || {
         let statuses = home.statuses();

@@ -117,6 +117,16 @@ impl TestHome {
         std::fs::read_to_string(self.path().join("pmon.pid")).unwrap().trim().parse().unwrap()
     }
 
+    /// Kills the daemon and waits until another one has signed in.
+    pub fn kill_daemon(&self) {
+        let old = self.daemon_pid();
+        kill(old, "KILL");
+        wait_for("another daemon", || {
+            let now = self.daemon_pid();
+            if now != old { Ok(()) } else { Err(format!("still {now}")) }
+        });
+    }
+
     /// The daemon's own log, for messages of failed tests.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.path().join("pmon.log")).unwrap_or_default()
