@@ -1,13 +1,15 @@
 //! The only place that reads a clock.
 
+use super::fault;
 use crate::model::Stamp;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 /// Both clocks now. `CLOCK_BOOTTIME` also counts suspend (clock_gettime(2)).
 pub fn now() -> Stamp {
+    let (wall_off, boot_off) = fault::clock();
     Stamp {
-        boot_ms: u64::try_from(millis(clock_gettime(ClockId::Boottime))).unwrap_or(0),
-        wall_ms: millis(clock_gettime(ClockId::Realtime)),
+        boot_ms: u64::try_from(millis(clock_gettime(ClockId::Boottime)) + boot_off).unwrap_or(0),
+        wall_ms: millis(clock_gettime(ClockId::Realtime)) + wall_off,
     }
 }
 

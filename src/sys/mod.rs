@@ -5,6 +5,7 @@ pub mod clock;
 pub mod detach;
 pub mod ending;
 pub mod exec;
+pub mod fault;
 pub mod fd;
 pub mod holder;
 pub mod inherit;

@@ -1,5 +1,6 @@
 //! Replacing a file as a whole: whoever reads it sees the old text or the new one, never a part.
 
+use super::fault;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -22,10 +23,12 @@ pub fn file(path: &Path, bytes: &[u8], sync: Sync) -> io::Result<()> {
     let named = |e: io::Error| io::Error::new(e.kind(), format!("`{}`: {e}", path.display()));
     let write = || {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(aside)?;
+        fault::at("replace.write")?;
         file.write_all(bytes)?;
         if sync == Sync::Disk {
             file.sync_all()?;
         }
+        fault::at("replace.rename")?;
         std::fs::rename(aside, path)?;
         match (sync, path.parent()) {
             (Sync::Disk, Some(dir)) => File::open(dir)?.sync_all(),

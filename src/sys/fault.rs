@@ -1,0 +1,111 @@
+//! Named points where a test lets this process fail, stop or die. In a release build nothing of it is left.
+//!
+//! `PMON_FAULTS` names a directory; a file in it with the name of a point says what happens there: `<deed> [pass] [always]`.
+//! A deed is the name of an errno (the call fails with it), `kill` (SIGKILL) or `stop` (SIGSTOP). It happens at that pass
+//! of this process, the first if none is given, and once: the file is removed before, so that the next daemon goes on.
+//! With `always` it stays, and happens at that pass and every later one. If there is a file `passed`, the names of points
+//! are added to it, one a line, as processes first pass them. A file `clock` holds two numbers, milliseconds
+//! added to the wall clock and to the boot clock.
+//!
+//! Not for logic: who asks takes the error as one of the system's.
+
+/// All points: a test that goes through them finds them here. A prefix says whose they are.
+pub const POINTS: &[&str] = &["replace.write", "replace.rename"];
+
+/// Passes a point: `Err` if a test wants this call to fail. Never `Err` in a release build.
+#[cfg(not(debug_assertions))]
+#[inline]
+pub fn at(_point: &'static str) -> std::io::Result<()> {
+    Ok(())
+}
+
+/// How far the wall clock and the boot clock are set off, milliseconds. Zero in a release build.
+#[cfg(not(debug_assertions))]
+#[inline]
+pub fn clock() -> (i64, i64) {
+    (0, 0)
+}
+
+#[cfg(debug_assertions)]
+pub use planned::{at, clock};
+
+#[cfg(debug_assertions)]
+mod planned {
+    use super::POINTS;
+    use rustix::io::Errno;
+    use rustix::process::{Signal, getpid, kill_process};
+    use std::collections::HashMap;
+    use std::fs::OpenOptions;
+    use std::io::{self, Write};
+    use std::path::PathBuf;
+    use std::sync::{Mutex, OnceLock, PoisonError};
+
+    /// Where the plan is, if a test runs this.
+    fn plan() -> Option<&'static PathBuf> {
+        static PLAN: OnceLock<Option<PathBuf>> = OnceLock::new();
+        PLAN.get_or_init(|| std::env::var_os("PMON_FAULTS").map(PathBuf::from)).as_ref()
+    }
+
+    /// Which pass of this process this is, from 1.
+    fn pass(point: &'static str) -> u64 {
+        static PASSES: Mutex<Option<HashMap<&'static str, u64>>> = Mutex::new(None);
+        let mut passes = PASSES.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = passes.get_or_insert_default().entry(point).or_default();
+        *count += 1;
+        *count
+    }
+
+    /// Passes a point: `Err` if a test wants this call to fail.
+    pub fn at(point: &'static str) -> io::Result<()> {
+        let Some(plan) = plan() else { return Ok(()) };
+        debug_assert!(POINTS.contains(&point), "`{point}` is not in POINTS");
+        let pass = pass(point);
+        if pass == 1
+            && let Ok(mut passed) = OpenOptions::new().append(true).open(plan.join("passed"))
+        {
+            writeln!(passed, "{point}")?;
+        }
+        let file = plan.join(point);
+        let Ok(text) = std::fs::read_to_string(&file) else { return Ok(()) };
+        let mut words = text.split_whitespace();
+        let deed = words.next().unwrap_or_default();
+        let wanted = words.clone().find_map(|word| word.parse().ok()).unwrap_or(1);
+        let always = words.any(|word| word == "always");
+        if pass < wanted || (pass > wanted && !always) {
+            return Ok(());
+        }
+        if !always {
+            std::fs::remove_file(&file)?;
+        }
+        act(deed)
+    }
+
+    fn act(deed: &str) -> io::Result<()> {
+        let errno = match deed {
+            "kill" => return Ok(kill_process(getpid(), Signal::KILL)?),
+            "stop" => return Ok(kill_process(getpid(), Signal::STOP)?),
+            "EACCES" => Errno::ACCESS,
+            "EAGAIN" => Errno::AGAIN,
+            "EIO" => Errno::IO,
+            "EMFILE" => Errno::MFILE,
+            "ENFILE" => Errno::NFILE,
+            "ENOENT" => Errno::NOENT,
+            "ENOMEM" => Errno::NOMEM,
+            "ENOSPC" => Errno::NOSPC,
+            "EPERM" => Errno::PERM,
+            "EROFS" => Errno::ROFS,
+            other => return Err(io::Error::other(format!("`{other}` is no deed of a fault plan"))),
+        };
+        Err(errno.into())
+    }
+
+    /// How far the wall clock and the boot clock are set off, milliseconds.
+    pub fn clock() -> (i64, i64) {
+        let read = || {
+            let text = std::fs::read_to_string(plan()?.join("clock")).ok()?;
+            let mut numbers = text.split_whitespace().map(str::parse);
+            Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+        };
+        read().unwrap_or_default()
+    }
+}
