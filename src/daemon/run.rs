@@ -13,6 +13,7 @@ use crate::model::{Exit, Run};
 use crate::node::NodeEvent;
 use crate::supervisor::Event;
 use crate::sys::clock;
+use crate::sys::fault;
 use anyhow::Context;
 use std::io;
 use std::os::fd::AsFd;
@@ -195,11 +196,13 @@ impl Owner {
         use super::keep::complain;
         match notice {
             PumpNotice::PipeClosed { entry, stream, generation } => {
+                fault::pass("owner.pipe_closed");
                 let tag = super::spawn::pipe_tag(stream, generation);
                 complain("drop a pipe", self.link.drop_fd(entry, tag));
             }
             PumpNotice::Closed { entry } => {
                 if self.leaving.remove(&entry) {
+                    fault::pass("owner.forget");
                     complain("forget a worker", self.link.forget(entry));
                 }
             }

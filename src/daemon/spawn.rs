@@ -10,6 +10,7 @@ use crate::model::files::WorkerFiles;
 use crate::model::{App, Run, State, StreamKind};
 use crate::node::{self, ChannelSpec};
 use crate::supervisor::Record;
+use crate::sys::fault;
 use crate::sys::paths::Home;
 use crate::sys::pipe::{fair_capacity, stdio};
 use std::ffi::CString;
@@ -36,6 +37,7 @@ impl Owner {
     pub(super) fn spawn(&mut self, record: &Record) -> Result<(), String> {
         let (run, app) = (record.run, &record.app);
         let made = self.make(app)?;
+        fault::pass("spawn.made");
         let fresh = !self.entries.contains_key(&run.entry);
         let held = if fresh {
             Some(crate::logs::held(self.pipe_capacity()).map_err(|e| format!("make log pipes: {e}"))?)
@@ -83,7 +85,9 @@ impl Owner {
             blob: &blob,
         };
         self.states.worker(record, None, &self.link);
+        fault::pass("spawn.noted");
         self.link.spawn(&request).map_err(|e| format!("ask the keeper for a process: {e}"))?;
+        fault::pass("spawn.asked");
         self.entries.insert(run.entry, record.clone());
         let sink = sink(record, &self.home);
         match held {

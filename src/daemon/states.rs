@@ -6,6 +6,7 @@
 use crate::keeper::{Link, Tag};
 use crate::supervisor::Record;
 use crate::sys::child::Member;
+use crate::sys::fault;
 use crate::sys::kin;
 use crate::sys::paths::Home;
 use serde::{Deserialize, Serialize};
@@ -77,6 +78,7 @@ impl States {
 
     /// The entry is no more.
     pub(super) fn forget(&self, entry: u64) {
+        fault::pass("state.forget");
         // It may never have been written.
         drop(std::fs::remove_file(self.path(entry)));
     }
@@ -120,6 +122,7 @@ impl States {
             let file = options.write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
             let mut file = io::BufWriter::new(file);
             serde_json::to_writer(&mut file, state)?;
+            fault::pass("state.write");
             io::Write::flush(&mut file)
         };
         match write() {
@@ -129,6 +132,7 @@ impl States {
             }
             done => done?,
         }
+        fault::pass("state.rename");
         std::fs::rename(draft, path)
     }
 

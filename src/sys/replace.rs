@@ -30,6 +30,7 @@ pub fn file(path: &Path, bytes: &[u8], sync: Sync) -> io::Result<()> {
         }
         fault::at("replace.rename")?;
         std::fs::rename(aside, path)?;
+        fault::at("replace.renamed")?;
         match (sync, path.parent()) {
             (Sync::Disk, Some(dir)) => File::open(dir)?.sync_all(),
             (Sync::Disk, None) | (Sync::Cache, _) => Ok(()),
