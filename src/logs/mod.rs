@@ -22,6 +22,7 @@ pub mod lines;
 mod marks;
 mod overflow;
 mod own;
+mod pace;
 mod pipe;
 pub mod pump;
 mod recent;

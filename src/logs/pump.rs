@@ -1,7 +1,7 @@
 //! The pump: one thread that drives all streams. It waits for pipes and commands, never for a subscriber or the
 //! owner. (A disk that hangs hangs it; then workers go on until their pipes are full.)
 //!
-//! After a round it dawdles a little, so that a chatty stream costs one batch and not one a line, unless a pipe
+//! After a round it dawdles a little ([`Pace`]), so that a chatty stream costs one batch and not one a line, unless a pipe
 //! was found half full.
 
 use super::attic::Plan;
@@ -10,6 +10,7 @@ use super::error::LogError;
 use super::fanout::{Fanout, Filter};
 use super::file::Files;
 use super::ledger::Ledger;
+use super::pace::Pace;
 use super::pipe::{Inlet, Stream, Tools};
 use super::record::Record;
 use super::rotate::Rotor;
@@ -26,10 +27,9 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
-/// Time to let bytes gather after a round.
-const DAWDLE_MS: u64 = 3;
 /// Troubles wait in a queue of this length for an owner who does not listen.
 const OWED_NOTICES: usize = 1024;
 /// Epoll token of the command queue; streams have `entry << 1 | stream`.
@@ -165,6 +165,7 @@ pub(super) struct Run {
     /// found the pipes empty.
     pub(super) ready: BTreeSet<u64>,
     pub(super) stuck: HashMap<u64, Stuck>,
+    pace: Pace,
     /// Bytes in memory, by stream.
     pub(super) spilled: HashMap<u64, u64>,
     /// Entries closed before the start.
@@ -195,6 +196,7 @@ impl Run {
             stopped: false,
             ready: BTreeSet::new(),
             stuck: HashMap::new(),
+            pace: Pace::default(),
             spilled: HashMap::new(),
             closing: Vec::new(),
             settling: Vec::new(),
@@ -212,8 +214,12 @@ impl Run {
             if self.begun {
                 self.tools.rotor.tick(&mut self.tools.files);
             }
-            if self.begun && self.round() && !self.stopped {
-                self.dawdle();
+            if self.begun {
+                let patient = self.round();
+                let pause = self.pace.pause(clock::monotonic_ns());
+                if patient && !pause.is_zero() && !self.stopped {
+                    self.dawdle(pause);
+                }
             }
             self.report();
         }
@@ -268,6 +274,7 @@ impl Run {
         let spilled = overflowed.spilled;
         match outcome {
             Ok(step) => {
+                self.pace.saw(step.filled);
                 if let Some(stuck) = self.stuck.remove(&token) {
                     let failures = stuck.failures;
                     self.tell(PumpNotice::Recovered { entry, stream, failures, overflowed });
@@ -282,9 +289,9 @@ impl Run {
     }
 
     /// Lets bytes gather; a command ends it.
-    fn dawdle(&self) {
+    fn dawdle(&self, pause: Duration) {
         let mut watched = [PollFd::new(&self.queue.wake, PollFlags::IN)];
-        if let Err(error) = poll(&mut watched, Some(&millis(DAWDLE_MS))) {
+        if let Err(error) = poll(&mut watched, Some(&Timespec::try_from(pause).unwrap_or_default())) {
             tracing::debug!(%error, "failed to let log bytes gather");
         }
     }
