@@ -14,6 +14,7 @@ use crate::model::{Exit, Run};
 use crate::node::NodeEvent;
 use crate::supervisor::Event;
 use crate::sys::clock;
+use crate::sys::fault;
 use anyhow::Context;
 use std::io;
 use std::os::fd::AsFd;
@@ -107,6 +108,7 @@ pub(super) async fn run(
 
 /// A socket as something to wait for. Its owner reads: messages carry descriptors or credentials.
 fn watch(socket: &impl AsFd) -> io::Result<UnixDatagram> {
+    fault::at("run.watch")?;
     let own = StdDatagram::from(socket.as_fd().try_clone_to_owned()?);
     own.set_nonblocking(true)?;
     UnixDatagram::from_std(own)
@@ -197,11 +199,13 @@ impl Owner {
         use super::keep::complain;
         match notice {
             PumpNotice::PipeClosed { entry, stream, generation } => {
+                fault::pass("owner.pipe_closed");
                 let tag = super::spawn::pipe_tag(stream, generation);
                 complain("drop a pipe", self.link.drop_fd(entry, tag));
             }
             PumpNotice::Closed { entry } => {
                 if self.leaving.remove(&entry) {
+                    fault::pass("owner.forget");
                     complain("forget a worker", self.link.forget(entry));
                 }
             }

@@ -7,6 +7,7 @@ use super::states::States;
 use crate::keeper::{Link, Tag};
 use crate::model::App;
 use crate::model::app::{SocketAddress, SocketSpec};
+use crate::sys::fault;
 use crate::sys::holder::Place;
 use crate::sys::{holder, socket};
 use serde::{Deserialize, Serialize};
@@ -146,6 +147,7 @@ pub(super) fn shown(address: &SocketAddress) -> String {
 }
 
 fn bind(address: &SocketAddress) -> io::Result<OwnedFd> {
+    fault::at("sockets.bind")?;
     match address {
         SocketAddress::Tcp { host, port } => {
             widened(any_family(host, *port, |at| TcpListener::bind(at)).map(OwnedFd::from)?)

@@ -10,6 +10,7 @@ use crate::model::files::WorkerFiles;
 use crate::model::{App, Run, State, StreamKind};
 use crate::node::{self, ChannelSpec};
 use crate::supervisor::Record;
+use crate::sys::fault;
 use crate::sys::paths::Home;
 use crate::sys::pipe::{fair_capacity, stdio};
 use rustix::io::Errno;
@@ -69,6 +70,7 @@ impl Owner {
     pub(super) fn spawn(&mut self, record: &Record) -> Result<(), Unmade> {
         let (run, app) = (record.run, &record.app);
         let made = self.make(app)?;
+        fault::pass("spawn.made");
         let fresh = !self.entries.contains_key(&run.entry);
         let held = if fresh {
             let held = crate::logs::held(self.pipe_capacity());
@@ -121,6 +123,9 @@ impl Owner {
         };
         self.states.worker(record, None, &self.link);
         self.link.spawn(&request).map_err(|e| Unmade::because("ask the keeper for a process", &e))?;
+        fault::pass("spawn.noted");
+        self.link.spawn(&request).map_err(|e| format!("ask the keeper for a process: {e}"))?;
+        fault::pass("spawn.asked");
         self.entries.insert(run.entry, record.clone());
         let sink = sink(record, &self.home);
         match held {

@@ -29,6 +29,7 @@ use super::spec::{SinkSpec, Source};
 use super::spill::{Given, Spill};
 use crate::model::StreamKind;
 use crate::sys::clock;
+use crate::sys::fault;
 use crate::sys::pipe::{self, Null, Scratch};
 use bytes::Bytes;
 use std::os::fd::OwnedFd;
@@ -220,7 +221,9 @@ impl Stream {
                 Given::Full(moved) => (moved, Stop::Full),
                 Given::All(moved) => {
                     total += moved;
-                    self.fill(&mut step, Target::Staging)?
+                    let filled = self.fill(&mut step, Target::Staging)?;
+                    fault::pass("pump.staged");
+                    filled
                 }
             };
             total += moved;
@@ -235,6 +238,7 @@ impl Stream {
                 }
                 Stop::Ended(index) => {
                     self.flush(tools, source, self.pressure_of_end(index))?;
+                    fault::pass("pump.ended");
                     self.closed.push(self.inlets.remove(index));
                 }
             }
@@ -288,7 +292,9 @@ impl Stream {
         let at_ms = clock::now().wall_ms;
         let leaves_midline = midline && !ends_line;
         let batch = Batch { taken, staged, at_ms, leaves_midline, ends_line, places };
+        fault::pass("pump.placed");
         self.record.publish(&batch);
+        fault::pass("pump.published");
         let doors = Doors {
             files: &mut tools.files,
             fanout: &tools.fanout,
@@ -303,6 +309,7 @@ impl Stream {
     /// could not be taken back.
     fn repeat(&mut self, tools: &mut Tools, source: &Source) -> Result<(), LogError> {
         let Some(recorded) = self.record.published() else { return Ok(()) };
+        fault::pass("pump.repeat");
         let left = pipe::pending(&self.staging).map_err(LogError::Pipe)?;
         let gone = recorded.staged.saturating_sub(left);
         if gone > 0 {
@@ -365,8 +372,14 @@ impl Stream {
             }
             return Err(error);
         }
-        null.consume(&self.staging, batch.taken).map_err(LogError::Pipe)?;
+        fault::pass("pump.written");
+        let half = fault::half(batch.taken);
+        null.consume(&self.staging, half).map_err(LogError::Pipe)?;
+        fault::pass("pump.half_taken");
+        null.consume(&self.staging, batch.taken - half).map_err(LogError::Pipe)?;
+        fault::pass("pump.taken");
         self.record.commit();
+        fault::pass("pump.committed");
         if self.sink.disabled {
             return Ok(());
         }
