@@ -11,6 +11,7 @@ use super::seam;
 use super::spec::{Held, PumpNotice, SinkSpec, Source};
 use crate::model::StreamKind;
 use crate::sys::clock;
+use crate::sys::fault;
 use crate::sys::pipe::capacity;
 use rustix::event::epoll;
 
@@ -117,7 +118,8 @@ impl Run {
             return;
         };
         let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
-        if let Err(error) = epoll::add(&self.epoll, &inlet.pipe, epoll::EventData::new_u64(token), flags) {
+        let watch = || epoll::add(&self.epoll, &inlet.pipe, epoll::EventData::new_u64(token), flags);
+        if let Err(error) = fault::errno("pump.watch").and_then(|()| watch()) {
             self.told(entry, stream, &LogError::Pipe(error.into()));
             return;
         }

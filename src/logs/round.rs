@@ -14,6 +14,7 @@ use super::spec::{PumpNotice, SinkSpec, Source};
 use super::stuck::{RETRY_MS, Stuck};
 use crate::model::StreamKind;
 use crate::sys::clock;
+use crate::sys::fault;
 use crate::sys::pipe::{Null, Scratch};
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::io::Errno;
@@ -62,6 +63,7 @@ impl Run {
         fanout: Fanout,
         notices: mpsc::Sender<PumpNotice>,
     ) -> io::Result<Run> {
+        fault::at("pump.start")?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &queue.wake, epoll::EventData::new_u64(COMMANDS), epoll::EventFlags::IN)?;
         let tools = Tools {
