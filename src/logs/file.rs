@@ -9,6 +9,7 @@ use super::calls::Calls;
 use super::error::LogError;
 use super::handle::{Handle, open_flags};
 use super::record::Place;
+use crate::sys::fault;
 use std::collections::HashMap;
 use std::fs::OpenOptions;
 use std::io;
@@ -250,6 +251,7 @@ impl Files {
     /// Empties a file, whether streams write to it or not; returns the bytes freed. A missing one has none.
     pub fn truncate(&self, path: &Path) -> io::Result<u64> {
         self.ask(path, || {
+            fault::at("file.truncate")?;
             let file = match OpenOptions::new().write(true).custom_flags(open_flags()).open(path) {
                 Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(0),
                 opened => opened?,
@@ -313,12 +315,17 @@ fn replace<T>(
         *handle = None;
         return Ok(None);
     }
+    fault::pass("rotate.begun");
+    fault::at("file.rename")?;
     let moved = aside(&real)?;
+    fault::pass("rotate.aside");
     *handle = None;
     // Without it, the next batch makes one, for its owner only.
     if let Ok(empty) = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&real) {
+        fault::pass("rotate.made");
         empty.set_permissions(facts.permissions())?;
     }
+    fault::pass("rotate.done");
     Ok(Some(moved))
 }
 

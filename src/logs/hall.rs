@@ -18,6 +18,7 @@ use super::tools::Tools;
 use super::{error::LogError, hang};
 use crate::model::StreamKind;
 use crate::sys::clock;
+use crate::sys::fault;
 use rustix::event::epoll;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
@@ -108,6 +109,7 @@ impl Hall {
         fanout: Fanout,
         notices: mpsc::Sender<PumpNotice>,
     ) -> io::Result<()> {
+        fault::at("pump.start")?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &queue.wake, epoll::EventData::new_u64(COMMANDS), epoll::EventFlags::IN)?;
         let run = Run {

@@ -2,6 +2,7 @@
 
 use super::marks::Marks;
 use crate::sys::clock;
+use crate::sys::fault;
 use rustix::io::Errno;
 use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Write};
@@ -29,6 +30,7 @@ impl Handle {
     /// Opens it, makes it and its directories if need be.
     pub(super) fn open(path: &Path) -> io::Result<Handle> {
         let attempt = || {
+            fault::at("file.open")?;
             OpenOptions::new()
                 .write(true)
                 .create(true)
@@ -72,7 +74,11 @@ impl Handle {
         if !self.seekable {
             return self.push(bytes);
         }
-        self.file.write_all_at(bytes, offset)?;
+        fault::at("file.write")?;
+        let (head, tail) = bytes.split_at(fault::half(bytes.len()));
+        self.file.write_all_at(head, offset)?;
+        fault::pass("pump.half_written");
+        self.file.write_all_at(tail, offset + head.len() as u64)?;
         self.marks.note(offset, clock::now().wall_ms);
         Ok(())
     }

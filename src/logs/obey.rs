@@ -14,6 +14,7 @@ use super::round::Leader;
 use super::seam;
 use super::spec::{Held, PumpNotice, SinkSpec, Source};
 use crate::model::StreamKind;
+use crate::sys::fault;
 use crate::sys::pipe::capacity;
 use rustix::event::epoll;
 use std::path::PathBuf;
@@ -121,8 +122,8 @@ impl Leader {
             return;
         };
         let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
-        if let Err(error) = epoll::add(&self.hall.epoll, &inlet.pipe, epoll::EventData::new_u64(token), flags)
-        {
+        let watch = || epoll::add(&self.hall.epoll, &inlet.pipe, epoll::EventData::new_u64(token), flags);
+        if let Err(error) = fault::errno("pump.watch").and_then(|()| watch()) {
             run.told(entry, stream, &LogError::Pipe(error.into()));
             return;
         }

@@ -61,7 +61,7 @@ impl Intake {
                 },
             }
         }
-        Ok(Step { busy: true, more: true })
+        Ok(Step { busy: true, more: true, ..step })
     }
 
     /// Spill → staging.

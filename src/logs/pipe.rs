@@ -29,6 +29,7 @@ use super::spill::Given;
 use super::tools::Tools;
 use crate::model::StreamKind;
 use crate::sys::clock;
+use crate::sys::fault;
 use crate::sys::pipe::{self, Null, Scratch};
 use bytes::Bytes;
 use std::os::fd::OwnedFd;
@@ -74,8 +75,19 @@ struct Doors<'a> {
 pub struct Step {
     /// A pipe was at least half full: it would be unwise to dawdle.
     pub busy: bool,
+    /// How full the fullest pipe was, in thousandths.
+    pub filled: u32,
     /// The budget ran out before the pipes did.
     pub more: bool,
+}
+
+impl Step {
+    /// A pipe that holds `capacity` bytes held so many.
+    pub(super) fn saw(&mut self, bytes: usize, capacity: usize) {
+        self.busy |= bytes >= capacity / 2;
+        let filled = bytes.saturating_mul(1000) / capacity.max(1);
+        self.filled = self.filled.max(u32::try_from(filled).unwrap_or(u32::MAX));
+    }
 }
 
 /// Why bytes may be written that do not end a line.
@@ -203,7 +215,7 @@ impl Stream {
                 Stop::Ended(index) => self.end(index, tools, source)?,
             }
         }
-        Ok(Step { busy: true, more: true })
+        Ok(Step { busy: true, more: true, ..step })
     }
 
     /// Spill and pipes → staging.
@@ -213,6 +225,7 @@ impl Stream {
             Given::Full(moved) => Ok((moved, Stop::Full)),
             Given::All(given) => {
                 let (moved, stop) = intake.fill(step, Target::Staging(&self.staging))?;
+                fault::pass("pump.staged");
                 Ok((given + moved, stop))
             }
         }
@@ -229,6 +242,7 @@ impl Stream {
             (intake.pressure_of_end(index), generation)
         };
         let outcome = self.flush(tools, source, pressure);
+        fault::pass("pump.ended");
         let mut intake = self.intake.lock();
         intake.ending = None;
         if outcome.is_ok() {
@@ -297,7 +311,9 @@ impl Stream {
         let at_ms = clock::now().wall_ms;
         let leaves_midline = midline && !ends_line;
         let batch = Batch { taken, staged, at_ms, leaves_midline, ends_line, places };
+        fault::pass("pump.placed");
         self.record.publish(&batch);
+        fault::pass("pump.published");
         let doors = Doors {
             files: &tools.files,
             fanout: &tools.fanout,
@@ -312,6 +328,7 @@ impl Stream {
     /// could not be taken back.
     fn repeat(&mut self, tools: &mut Tools, source: &Source) -> Result<(), LogError> {
         let Some(recorded) = self.record.published() else { return Ok(()) };
+        fault::pass("pump.repeat");
         self.note_midline(tools)?;
         let left = pipe::pending(&self.staging).map_err(LogError::Pipe)?;
         let gone = recorded.staged.saturating_sub(left);
@@ -375,8 +392,14 @@ impl Stream {
             }
             return Err(error);
         }
-        null.consume(&self.staging, batch.taken).map_err(LogError::Pipe)?;
+        fault::pass("pump.written");
+        let half = fault::half(batch.taken);
+        null.consume(&self.staging, half).map_err(LogError::Pipe)?;
+        fault::pass("pump.half_taken");
+        null.consume(&self.staging, batch.taken - half).map_err(LogError::Pipe)?;
+        fault::pass("pump.taken");
         self.record.commit();
+        fault::pass("pump.committed");
         if self.sink.disabled {
             return Ok(());
         }

@@ -1,10 +1,11 @@
 //! The thread that leads: it waits for pipes and commands, never for a subscriber or the owner, and for a disk
 //! not for long: see `hall`.
 //!
-//! After a round it dawdles a little, so that a chatty stream costs one batch and not one a line, unless a pipe
+//! After a round it dawdles a little ([`Pace`]), so that a chatty stream costs one batch and not one a line, unless a pipe
 //! was found half full.
 
 use super::hall::{COMMANDS, Hall, Run, tokens};
+use super::pace::Pace;
 use super::stuck::RETRY_MS;
 use super::tools::Tools;
 use crate::sys::clock;
@@ -12,9 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::io::Errno;
 use std::io;
 use std::sync::{Arc, MutexGuard};
-
-/// Time to let bytes gather after a round.
-const DAWDLE_MS: u64 = 3;
+use std::time::Duration;
 
 /// A thread that leads, as long as the hall has its number.
 #[derive(Debug)]
@@ -22,12 +21,13 @@ pub(super) struct Leader {
     pub(super) hall: Arc<Hall>,
     pub(super) number: u64,
     pub(super) tools: Tools,
+    pace: Pace,
 }
 
 impl Leader {
     pub(super) fn new(hall: Arc<Hall>, number: u64) -> io::Result<Leader> {
         let tools = hall.tools()?;
-        Ok(Leader { hall, number, tools })
+        Ok(Leader { hall, number, tools, pace: Pace::default() })
     }
 
     pub(super) fn run(mut self) {
@@ -35,8 +35,10 @@ impl Leader {
             self.wait();
             self.commands();
             self.tick();
-            if self.round() {
-                self.dawdle();
+            let is_patient = self.round();
+            let pause = self.pace.pause(clock::monotonic_ns());
+            if is_patient && !pause.is_zero() {
+                self.dawdle(pause);
             }
             if let Some(mut run) = self.mine() {
                 run.report(&self.hall.rotor);
@@ -140,6 +142,7 @@ impl Leader {
         self.hall.set_out(&mut run, Some(token));
         drop(run);
         let outcome = stream.step(&mut self.tools, &source);
+        self.pace.saw(outcome.as_ref().map_or(0, |step| step.filled));
         self.hall.land(self.number, token, stream, outcome)
     }
 
@@ -163,9 +166,9 @@ impl Leader {
     }
 
     /// Lets bytes gather; a command ends it.
-    fn dawdle(&self) {
+    fn dawdle(&self, pause: Duration) {
         let mut watched = [PollFd::new(&self.hall.queue.wake, PollFlags::IN)];
-        if let Err(error) = poll(&mut watched, Some(&millis(DAWDLE_MS))) {
+        if let Err(error) = poll(&mut watched, Some(&Timespec::try_from(pause).unwrap_or_default())) {
             tracing::debug!(%error, "failed to let log bytes gather");
         }
     }
