@@ -11,6 +11,7 @@
 mod support;
 
 mod apps;
+mod disks;
 mod errors;
 mod everyday;
 mod inject;

@@ -90,7 +90,7 @@ fn facts(worker: &WorkerView, logs: &[LogSize], now: Stamp, colour: Colour) -> S
         rows.push(row("next start", format!("in {:.1}s", due.since(now).as_secs_f64())));
     }
     if let Some(trouble) = &worker.log_trouble {
-        rows.push(row("log trouble", trouble.to_string()));
+        rows.push(row("log trouble", trouble.told(now)));
     }
     if !worker.listening.is_empty() {
         rows.push(row("listening on", worker.listening.join(" ")));
