@@ -57,7 +57,8 @@ impl Fleet {
         let ports = [free_port(), free_port(), free_port()];
         let turnover_port = free_port();
         let rotation = json!({ "max_size": "100K", "compress": true, "retain": "all" });
-        let mut apps: Vec<Value> = MODES.iter().zip(ports).map(|(mode, port)| web(mode, mode, port)).collect();
+        let mut apps: Vec<Value> =
+            MODES.iter().zip(ports).map(|(mode, port)| web(mode, mode, port)).collect();
         apps.push(web("turnover", "shared", turnover_port));
         apps.push(writer(&home, "raw", &json!({})));
         apps.push(writer(&home, "stamped", &json!({ "log_date_format": "YYYY-MM-DD HH:mm:ss.SSS" })));
@@ -129,10 +130,14 @@ impl Fleet {
     pub fn check(&mut self, after: &str) {
         let now = self.facts().unwrap_or_else(|e| panic!("after {after}: `jlist` failed: {e}"));
         assert_eq!(now, self.innocent, "after {after}: somebody who was left alone has changed");
-        for port in self.ports {
+        for (mode, port) in MODES.iter().zip(self.ports) {
             // A client of round robin may be the one whose connection died with the daemon.
             let answer = get_path(port, "/channel").or_else(|_lost| get_path(port, "/channel"));
-            assert_eq!(answer, Ok((200, "connected true".into())), "after {after}: the channel on port {port}");
+            assert_eq!(
+                answer,
+                Ok((200, "connected true".into())),
+                "after {after}: the channel of `{mode}` (port {port})"
+            );
         }
         for (mode, load) in MODES.iter().zip(&self.loads).skip(1) {
             assert_eq!(load.failed(), 0, "after {after}: a request failed with `{mode}`");

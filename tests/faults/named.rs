@@ -19,7 +19,9 @@ fn die_at(fleet: &mut Fleet, point: &str, pass: u64, means: Means) {
     for _ in 0..4 {
         fleet.provoke(means, &fired);
         if means == Means::Traffic || means == Means::Repeat {
-            wait_for(&format!("somebody to pass {point}"), || if fired() { Ok(()) } else { Err("nobody".into()) });
+            wait_for(&format!("somebody to pass {point}"), || {
+                if fired() { Ok(()) } else { Err("nobody".into()) }
+            });
         }
         if fired() {
             break;
@@ -41,11 +43,14 @@ fn die_at(fleet: &mut Fleet, point: &str, pass: u64, means: Means) {
 
 fn run(title: &str, name: &str, mine: impl Fn(&str, Means) -> bool) {
     let only = std::env::var("PMON_FAULT_POINT").unwrap_or_default();
+    let rounds = std::env::var("PMON_FAULT_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
     let mut fleet = Fleet::start(title);
     for point in POINTS {
         let Some(by) = means(point).filter(|by| mine(point, *by) && point.contains(&only)) else { continue };
         eprintln!("{point}");
-        die_at(&mut fleet, point, 1, by);
+        for _ in 0..rounds {
+            die_at(&mut fleet, point, 1, by);
+        }
         if let Some((pass, by)) = later(point, by) {
             die_at(&mut fleet, point, pass, by);
         }

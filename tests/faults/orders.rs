@@ -59,7 +59,7 @@ impl Fleet {
             assert_eq!(left, Left::Done, "`{order}` said that it was done\n{}", ran.all());
             return;
         }
-        assert!(ran.err.contains("[PMON]") || ran.err.contains("[PM2]"), "`{order}` failed without a word: {ran:?}");
+        assert!(ran.err.contains("failed to "), "`{order}` failed without a word: {ran:?}");
         self.report.cut += 1;
         match left {
             Left::Done => self.report.cut_done += 1,
@@ -216,7 +216,8 @@ impl Fleet {
         };
         let left = wait_for("a daemon of the one program or the other", || {
             self.list()?;
-            let program = std::fs::read_link(format!("/proc/{}/exe", self.daemon_pid())).map_err(|e| e.to_string())?;
+            let program =
+                std::fs::read_link(format!("/proc/{}/exe", self.daemon_pid())).map_err(|e| e.to_string())?;
             Ok(if program == copy { Left::Done } else { Left::Undone })
         });
         self.said("update", &ran, left);

@@ -18,7 +18,8 @@ fn program() -> PathBuf {
     if !program.exists() {
         std::fs::create_dir_all(&place).unwrap();
         let quiet = ["install", "--no-audit", "--no-fund", "--prefix"];
-        let done = Command::new("npm").args(quiet).arg(&place).arg(format!("pm2@{VERSION}")).status().unwrap();
+        let done =
+            Command::new("npm").args(quiet).arg(&place).arg(format!("pm2@{VERSION}")).status().unwrap();
         assert!(done.success(), "npm install pm2@{VERSION} (it needs the npm registry)");
     }
     program

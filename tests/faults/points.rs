@@ -59,7 +59,9 @@ pub fn means(point: &str) -> Option<Means> {
         ("hub", "peeked" | "done" | "listener_kept") => Means::Channel,
         ("replace", "write" | "rename" | "renamed") | ("dump", "copied") => Means::Save,
         ("turn", "unacknowledged") => Means::Exit,
-        ("turn", "handled" | "record" | "kept" | "published" | "deed" | "reply" | "replied") => Means::Restart,
+        ("turn", "handled" | "record" | "kept" | "published" | "deed" | "reply" | "replied") => {
+            Means::Restart
+        }
         ("act", "exited") | ("owner", "pipe_closed") => Means::Exit,
         ("act", "over") | ("owner", "forget") | ("state", "forget") => Means::Delete,
         ("act", "pid_file" | "spawned" | "signalled") | ("state", "write" | "rename") => Means::Restart,

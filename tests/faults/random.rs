@@ -29,9 +29,17 @@ fn strike(fleet: &mut Fleet, dice: &mut Dice, may_freeze: bool) {
         80..92 => {
             // Anywhere in the middle of the replacement.
             let first_keeper = dice.below(2) == 0;
-            if first_keeper { fleet.kill_keeper() } else { fleet.kill_daemon() }
+            if first_keeper {
+                fleet.kill_keeper()
+            } else {
+                fleet.kill_daemon()
+            }
             pause_for(Duration::from_micros(dice.below(60_000)));
-            if first_keeper { fleet.kill_daemon() } else { fleet.kill_keeper() }
+            if first_keeper {
+                fleet.kill_daemon()
+            } else {
+                fleet.kill_keeper()
+            }
             fleet.report.killed("one after the other");
             both = true;
         }

@@ -59,10 +59,14 @@ impl Report {
         row("killed", kills.join(", "));
         for (what, found) in [("lines in files", self.lines), ("lines at `pmon logs`", self.followed)] {
             let Found { lines, lost, doubled, disordered, torn } = found;
-            row(what, format!("{lines}: lost {lost}, doubled {doubled}, disordered {disordered}, torn {torn}"));
+            row(
+                what,
+                format!("{lines}: lost {lost}, doubled {doubled}, disordered {disordered}, torn {torn}"),
+            );
         }
         for (mode, tally) in &self.requests {
-            let reasons = if tally.failed.is_empty() { String::new() } else { format!(" {:?}", tally.failed) };
+            let reasons =
+                if tally.failed.is_empty() { String::new() } else { format!(" {:?}", tally.failed) };
             row(
                 &format!("requests, `{mode}`"),
                 format!("{}: failed {}{reasons}, slowest {:?}", tally.ok, tally.failures(), tally.slowest),
