@@ -59,7 +59,8 @@ const PATIENCE: u64 = 1000;
 fn be_the_only_one(home: &Home, link: &Link) -> anyhow::Result<()> {
     let tag = Tag::new(Tag::LOCK, 0);
     if link.held(0, &[tag]).is_empty() {
-        let lock = Lock::patient(&home.keeper_lock(), PATIENCE).context("take the keeper's lock")?;
+        let lock =
+            Lock::patient(&home.keeper_lock(), PATIENCE, || false).context("take the keeper's lock")?;
         let lock = lock.context("take over: another keeper has done so")?;
         link.keep(0, tag, lock.as_fd()).context("keep the keeper's lock")?;
     }

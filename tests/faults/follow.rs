@@ -6,7 +6,6 @@ use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system}
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::PathBuf;
-use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
 /// `pmon logs <app> --raw`.
@@ -22,7 +21,7 @@ impl Follower {
         let child = home
             .command(&["logs", app, "--raw", "--lines", "0"])
             .stdout(file)
-            .stderr(Stdio::null())
+            .stderr(File::create(home.work().join("followed.err")).unwrap())
             .spawn()
             .unwrap();
         Follower { child, output }
@@ -33,7 +32,11 @@ impl Follower {
         let last = format!("{:010} {name} x", count - 1);
         let text = wait_for("the last line at who follows", || {
             let text = std::fs::read_to_string(&self.output).map_err(|e| e.to_string())?;
-            if text.contains(&last) { Ok(text) } else { Err(format!("{} bytes", text.len())) }
+            if text.contains(&last) {
+                return Ok(text);
+            }
+            let words = std::fs::read_to_string(self.output.with_extension("err")).unwrap_or_default();
+            Err(format!("{} bytes; {:?}; {words}", text.len(), self.child.try_wait()))
         });
         assert!(self.child.try_wait().unwrap().is_none(), "who follows does not end with the daemon");
         self.child.kill().unwrap();
