@@ -3,6 +3,7 @@
 use super::keep::complain;
 use super::owner::Owner;
 use super::probe::Subject;
+use super::spawn::Unmade;
 use crate::model::files::WorkerFiles;
 use crate::model::{Exit, Run};
 use crate::supervisor::{Effect, Event, Record};
@@ -57,7 +58,7 @@ impl Owner {
         self.pid_files.insert(record.run, files.pid);
         match self.spawn(record) {
             Ok(()) => None,
-            Err(what) => Some(Event::SpawnFailed { run: record.run, what }),
+            Err(Unmade { what, may_pass }) => Some(Event::SpawnFailed { run: record.run, what, may_pass }),
         }
     }
 

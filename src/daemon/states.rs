@@ -85,7 +85,11 @@ impl States {
 
     /// All of this boot, by entry; those of another are removed.
     pub(super) fn read(&self) -> BTreeMap<u64, State> {
-        let files = std::fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        let files = fault::at("states.read")
+            .and_then(|()| std::fs::read_dir(&self.dir))
+            .into_iter()
+            .flatten()
+            .flatten();
         let mut states = BTreeMap::new();
         for path in files.map(|file| file.path()) {
             let entry = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
@@ -118,6 +122,7 @@ impl States {
         let path = self.path(entry);
         let draft = path.with_extension("new");
         let write = || -> io::Result<()> {
+            fault::at("states.open")?;
             let mut options = std::fs::OpenOptions::new();
             let file = options.write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
             let mut file = io::BufWriter::new(file);

@@ -116,6 +116,7 @@ impl Files {
         let handle = self.files.get_mut(path).and_then(|file| file.handle.as_mut());
         let handle = handle.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
         if handle.seekable {
+            fault::at("file.write").map_err(failed)?;
             let (head, tail) = bytes.split_at(fault::half(bytes.len()));
             handle.file.write_all_at(head, place.offset).map_err(failed)?;
             fault::pass("pump.half_written");
@@ -145,6 +146,7 @@ impl Files {
             return Ok(None);
         }
         fault::pass("rotate.begun");
+        fault::at("file.rename")?;
         let moved = aside(&real)?;
         fault::pass("rotate.aside");
         file.handle = None;
@@ -168,6 +170,7 @@ impl Files {
 
     /// Empties a file, whether streams write to it or not; returns the bytes freed. A missing one has none.
     pub fn truncate(path: &Path) -> io::Result<u64> {
+        fault::at("file.truncate")?;
         let file = match OpenOptions::new().write(true).custom_flags(open_flags()).open(path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(0),
             opened => opened?,
@@ -197,6 +200,7 @@ impl Files {
 impl Handle {
     fn open(path: &Path) -> io::Result<Handle> {
         let attempt = || {
+            fault::at("file.open")?;
             OpenOptions::new()
                 .write(true)
                 .create(true)

@@ -52,6 +52,7 @@ impl Channel {
     /// Watches `socket` under `token`.
     pub fn open(socket: OwnedFd, token: u64, epoll: &OwnedFd) -> Result<Channel, Errno> {
         socket::widen_buffer(&socket, MAX_QUEUED);
+        fault::errno("channel.open")?;
         epoll::add(epoll, &socket, EventData::new_u64(token), EventFlags::IN)?;
         Ok(Channel {
             socket,

@@ -105,6 +105,49 @@ pub const POINTS: &[&str] = &[
     "hub.peeked",
     "hub.done",
     "hub.listener_kept",
+    "spawn.clone",
+    "pipe.stdio",
+    "pipe.staging",
+    "pipe.null",
+    "pipe.scratch",
+    "pipe.peek",
+    "page.create",
+    "page.map",
+    "fd.send",
+    "fd.receive",
+    "socket.pair",
+    "socket.tcp",
+    "socket.listen",
+    "socket.accept",
+    "child.open",
+    "child.send",
+    "proc.pids",
+    "proc.stat",
+    "proc.memory",
+    "sdnotify.bind",
+    "signal.ends",
+    "replace.open",
+    "datagram.pair",
+    "datagram.memfd",
+    "mirror.copy",
+    "file.open",
+    "file.write",
+    "file.truncate",
+    "file.rename",
+    "server.accept",
+    "server.bind",
+    "states.open",
+    "states.read",
+    "settings.write",
+    "sockets.bind",
+    "journal.open",
+    "run.watch",
+    "hub.start",
+    "core.watch",
+    "channel.open",
+    "pump.start",
+    "pump.watch",
+    "spec.spill",
 ];
 
 /// Passes a point: `Err` if a test wants this call to fail. Never `Err` in a release build.
@@ -112,6 +155,12 @@ pub const POINTS: &[&str] = &[
 #[inline]
 pub fn at(_point: &'static str) -> std::io::Result<()> {
     Ok(())
+}
+
+/// As [`at`], for those who speak in errnos.
+#[inline]
+pub fn errno(point: &'static str) -> Result<(), rustix::io::Errno> {
+    at(point).map_err(|error| rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::IO))
 }
 
 /// Passes a point where nothing can fail: only death and standstill happen there.
