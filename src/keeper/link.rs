@@ -113,6 +113,11 @@ impl Link {
         self.send(&ToKeeper::Blob { entry, blob: blob.to_vec() }, &[])
     }
 
+    /// Replaces the records of many entries; a death leaves all replaced or none.
+    pub fn blobs(&self, blobs: Vec<(u64, Vec<u8>)>) -> io::Result<()> {
+        self.send(&ToKeeper::Blobs(blobs), &[])
+    }
+
     /// The end of this run is handled; no daemon needs to hear of it again.
     pub fn ack(&self, run: Run) -> io::Result<()> {
         self.send(&ToKeeper::Ack(run), &[])
@@ -274,6 +279,7 @@ impl Link {
             | ToKeeper::Keep { .. }
             | ToKeeper::Drop { .. }
             | ToKeeper::Blob { .. }
+            | ToKeeper::Blobs(_)
             | ToKeeper::Ack(_)
             | ToKeeper::Forget { .. }
             | ToKeeper::Adopt(_) => true,

@@ -239,6 +239,9 @@ impl<S: Start> Keeper<S> {
             }
             Ok(Some(ToKeeper::Drop { entry, tag })) => self.table.drop_fd(entry, tag),
             Ok(Some(ToKeeper::Blob { entry, blob })) => self.table.blob(entry, blob),
+            Ok(Some(ToKeeper::Blobs(blobs))) => {
+                blobs.into_iter().for_each(|(entry, blob)| self.table.blob(entry, blob));
+            }
             Ok(Some(ToKeeper::Ack(run))) => self.table.ack(run),
             Ok(Some(ToKeeper::Forget { entry })) => self.table.forget(entry),
             Ok(Some(ToKeeper::Kill { run, signal, group })) => self.table.kill(run, signal, group),
