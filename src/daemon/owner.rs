@@ -76,6 +76,8 @@ pub(super) struct Owner {
     /// Ends of processes whose codes are still looked for.
     pub(super) late: Vec<Late>,
     backlog: VecDeque<Event>,
+    /// Answers that wait until what they say is true.
+    held: Vec<Effect>,
     tickets: HashMap<Ticket, oneshot::Sender<Outcome>>,
     next_ticket: u64,
     serial: u64,
@@ -127,6 +129,7 @@ impl Owner {
             upgrade: Upgrade::default(),
             late: Vec::new(),
             backlog: VecDeque::new(),
+            held: Vec::new(),
             tickets: HashMap::new(),
             next_ticket: 1,
             serial: 0,
@@ -183,8 +186,9 @@ impl Owner {
                     self.backlog.push_back(consequence);
                 }
             }
-            for reply in replies {
-                self.reply(reply);
+            self.held.extend(replies);
+            if !self.trees.sweeping() {
+                self.reply_held();
             }
         }
     }
@@ -235,6 +239,7 @@ impl Owner {
                 Effect::Spawn(record) => answered |= Some(record.run.entry) == ended.map(|run| run.entry),
                 Effect::Forget { .. }
                 | Effect::Signal { .. }
+                | Effect::Sweep { .. }
                 | Effect::SayShutdown { .. }
                 | Effect::Drain { .. }
                 | Effect::Probe { .. }
@@ -264,6 +269,13 @@ impl Owner {
                 // Nobody may be watching.
                 drop(self.changes.send(change.clone()));
             }
+        }
+    }
+
+    /// Gives the answers that are due.
+    pub(super) fn reply_held(&mut self) {
+        for reply in std::mem::take(&mut self.held) {
+            self.reply(reply);
         }
     }
 
