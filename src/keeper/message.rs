@@ -241,6 +241,7 @@ pub enum ToDaemon {
         keeper_pid: u32,
         refusal: Vec<u8>,
     },
+    Pong,
 }
 
 const SPAWN: u16 = 1;
@@ -445,6 +446,7 @@ impl ToDaemon {
                 .with(|to| {
                     to.bytes(refusal);
                 }),
+            ToDaemon::Pong => Message::new(71, NOBODY, 0),
         }
     }
 
@@ -490,6 +492,7 @@ impl ToDaemon {
                 ToDaemon::Exited { run, pid: pid()?, status, exit_ms, usage }
             }
             70 => ToDaemon::Upgraded { keeper_pid: pid()?, refusal: body.bytes()? },
+            71 => ToDaemon::Pong,
             _ => return Ok(None),
         }))
     }
@@ -553,6 +556,7 @@ mod tests {
         let upgraded = ToDaemon::Upgraded { keeper_pid: 9, refusal: b"no".to_vec() };
         let golden = format!("4600010006000000{}0900000000000000020000006e6f", "00".repeat(16));
         assert_eq!(hex(&upgraded.encode()), golden);
+        assert_eq!(hex(&ToDaemon::Pong.encode()), format!("47000100{}", "00".repeat(28)));
     }
 
     #[test]
@@ -684,6 +688,7 @@ mod tests {
                 ToDaemon::Entry { run, pid, state, spawned_ms, has_pidfd, tags, blob }
             }),
             Just(ToDaemon::End),
+            Just(ToDaemon::Pong),
             (run(), any::<u64>(), any::<u32>(), any::<u64>()).prop_map(|(run, token, pid, spawned_ms)| {
                 ToDaemon::Spawned { run, token, pid, spawned_ms }
             }),
