@@ -118,6 +118,8 @@ impl Owner {
     pub(super) fn exited(&mut self, run: Run, pid: u32, exit: Exit) {
         self.hub.remove(run);
         self.probes.end(run);
+        self.pid_files.remove(&run);
+        self.unsampled.remove(&run);
         if let Some(process) = self.processes.remove(&run) {
             remove_pid(&process.pid_file, process.pid);
         }

@@ -162,6 +162,7 @@ impl Owner {
             FromKeeper::Spawned { run, pid, .. } => self.spawned(run, pid),
             FromKeeper::SpawnFailed { run, errno, stage, .. } => {
                 let what = format!("{stage}: {}", io::Error::from_raw_os_error(errno));
+                self.pid_files.remove(&run);
                 self.happen(Event::SpawnFailed { run, what });
             }
             FromKeeper::Exited { run, pid, status, .. } => {

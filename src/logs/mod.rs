@@ -16,6 +16,8 @@ mod error;
 pub mod fanout;
 mod file;
 mod format;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod kept;
 mod ledger;
 pub mod lines;

@@ -11,6 +11,7 @@
 mod support;
 
 mod apps;
+mod doors;
 mod errors;
 mod everyday;
 mod lines;
@@ -24,6 +25,7 @@ mod rebuild;
 mod reload;
 mod rotate;
 mod runtimes;
+mod secrets;
 mod sockets;
 mod surprises;
 mod survive;
