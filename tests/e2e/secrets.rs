@@ -124,5 +124,6 @@ fn a_secret_in_an_environment_is_told_by_nothing_that_pmon_says_writes_or_shows_
     });
     clean("restart", &said(&home, &["restart", "all"]));
     nobody_tells(&home);
-    assert!(home.ok(&["env", "0"]).all().contains(SECRET), "the worker has it");
+    let id = home.jlist()[0]["pm_id"].to_string();
+    assert!(home.ok(&["env", &id]).all().contains(SECRET), "the worker has it");
 }
