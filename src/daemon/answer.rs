@@ -74,7 +74,8 @@ pub(super) fn without_env(view: &Arc<WorkerView>) -> Arc<WorkerView> {
     Arc::new(view)
 }
 
-fn list(desk: &Desk, with_env: bool) -> Reply {
+/// All workers as they are now.
+pub(super) fn list(desk: &Desk, with_env: bool) -> Reply {
     let snapshot = desk.snapshot();
     let workers =
         if with_env { snapshot.workers.clone() } else { snapshot.workers.iter().map(without_env).collect() };

@@ -11,6 +11,7 @@
 mod support;
 
 mod apps;
+mod doors;
 mod errors;
 mod everyday;
 mod inject;
@@ -25,6 +26,7 @@ mod rebuild;
 mod reload;
 mod rotate;
 mod runtimes;
+mod secrets;
 mod sockets;
 mod surprises;
 mod survive;
