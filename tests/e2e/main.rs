@@ -12,6 +12,7 @@ mod support;
 
 mod apps;
 mod errors;
+mod fallen;
 mod everyday;
 mod lines;
 mod logs;
