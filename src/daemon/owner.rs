@@ -22,6 +22,7 @@ use crate::node::Hub;
 use crate::supervisor::{Effect, Event, Fleet, Record, Ticket};
 use crate::sys::child::Member;
 use crate::sys::clock;
+use crate::sys::fault;
 use crate::sys::paths::Home;
 use crate::sys::proc::memory;
 use crate::sys::sdnotify::NotifySocket;
@@ -171,20 +172,26 @@ impl Owner {
             };
             let mut effects = Vec::new();
             self.fleet.handle(event, clock::now(), &mut effects);
+            fault::pass("turn.handled");
             if effects.iter().any(|effect| matches!(effect, Effect::Reply { .. })) {
                 self.glance(&mut effects);
             }
             self.persist(&effects, ended);
+            fault::pass("turn.kept");
             self.publish(&effects);
+            fault::pass("turn.published");
             let (replies, deeds): (Vec<_>, Vec<_>) =
                 effects.into_iter().partition(|effect| matches!(effect, Effect::Reply { .. }));
             for deed in deeds {
+                fault::pass("turn.deed");
                 if let Some(consequence) = self.act(deed) {
                     self.backlog.push_back(consequence);
                 }
             }
             for reply in replies {
+                fault::pass("turn.reply");
                 self.reply(reply);
+                fault::pass("turn.replied");
             }
         }
     }
@@ -225,6 +232,7 @@ impl Owner {
                 Effect::Keep(record) => match serde_json::to_vec(record) {
                     Ok(blob) => {
                         complain("keep a record", self.link.blob(record.run.entry, &blob));
+                        fault::pass("turn.record");
                         if let Some(known) = self.entries.get_mut(&record.run.entry) {
                             known.clone_from(record);
                         }
@@ -246,6 +254,7 @@ impl Owner {
             }
         }
         if let Some(run) = ended.filter(|_| !answered) {
+            fault::pass("turn.unacknowledged");
             complain("acknowledge an exit", self.link.ack(run));
         }
     }

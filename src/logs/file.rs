@@ -9,6 +9,7 @@ use super::error::LogError;
 use super::marks::Marks;
 use super::record::Place;
 use crate::sys::clock;
+use crate::sys::fault;
 use rustix::io::Errno;
 use std::collections::HashMap;
 use std::fs::{DirBuilder, File, Metadata, OpenOptions};
@@ -115,7 +116,11 @@ impl Files {
         let handle = self.files.get_mut(path).and_then(|file| file.handle.as_mut());
         let handle = handle.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
         if handle.seekable {
-            handle.file.write_all_at(bytes, place.offset).map_err(failed)?;
+            fault::at("file.write").map_err(failed)?;
+            let (head, tail) = bytes.split_at(fault::half(bytes.len()));
+            handle.file.write_all_at(head, place.offset).map_err(failed)?;
+            fault::pass("pump.half_written");
+            handle.file.write_all_at(tail, place.offset + head.len() as u64).map_err(failed)?;
             handle.marks.note(place.offset, clock::now().wall_ms);
             return Ok(());
         }
@@ -140,12 +145,17 @@ impl Files {
             file.handle = None;
             return Ok(None);
         }
+        fault::pass("rotate.begun");
+        fault::at("file.rename")?;
         let moved = aside(&real)?;
+        fault::pass("rotate.aside");
         file.handle = None;
         // Without it, the next batch makes one, for its owner only.
         if let Ok(empty) = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&real) {
+            fault::pass("rotate.made");
             empty.set_permissions(facts.permissions())?;
         }
+        fault::pass("rotate.done");
         Ok(Some(moved))
     }
 
@@ -160,6 +170,7 @@ impl Files {
 
     /// Empties a file, whether streams write to it or not; returns the bytes freed. A missing one has none.
     pub fn truncate(path: &Path) -> io::Result<u64> {
+        fault::at("file.truncate")?;
         let file = match OpenOptions::new().write(true).custom_flags(open_flags()).open(path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(0),
             opened => opened?,
@@ -189,6 +200,7 @@ impl Files {
 impl Handle {
     fn open(path: &Path) -> io::Result<Handle> {
         let attempt = || {
+            fault::at("file.open")?;
             OpenOptions::new()
                 .write(true)
                 .create(true)

@@ -1,6 +1,6 @@
 //! From a worker's pipe to its file, and to subscribers.
 //!
-//! `pump` is the thread; `pipe` what it does for one stream, with `record` to survive kill -9, `format` and `date`
+//! `pump` is the handle, `round` the thread, `obey` what it is asked; `pipe` what it does for one stream, with `record` to survive kill -9, `format` and `date`
 //! for the looks, `file` for the files, `marks` for their times, `spill` and its `ledger` for what no
 //! file takes. `fanout` and `recent` serve those who watch, from a moment that `seam` knows. Reading files is `search`'s.
 //! `rotate` (with `schedule`) puts files aside, and `attic` (with `kept`, `budget`, `compress`, `own`) looks after
@@ -20,13 +20,16 @@ pub mod kept;
 mod ledger;
 pub mod lines;
 mod marks;
+mod obey;
 mod overflow;
 mod own;
+mod pace;
 mod pipe;
 pub mod pump;
 mod recent;
 mod record;
 mod rotate;
+mod round;
 mod schedule;
 mod seam;
 mod sink;

@@ -29,6 +29,7 @@ use super::spec::{SinkSpec, Source};
 use super::spill::{Given, Spill};
 use crate::model::StreamKind;
 use crate::sys::clock;
+use crate::sys::fault;
 use crate::sys::pipe::{self, Null, Scratch};
 use bytes::Bytes;
 use std::os::fd::OwnedFd;
@@ -117,8 +118,19 @@ fn files_of(sink: &SinkSpec) -> impl Iterator<Item = &Path> {
 pub struct Step {
     /// A pipe was at least half full: it would be unwise to dawdle.
     pub busy: bool,
+    /// How full the fullest pipe was, in thousandths.
+    pub filled: u32,
     /// The budget ran out before the pipes did.
     pub more: bool,
+}
+
+impl Step {
+    /// A pipe that holds `capacity` bytes held so many.
+    pub(super) fn saw(&mut self, bytes: usize, capacity: usize) {
+        self.busy |= bytes >= capacity / 2;
+        let filled = bytes.saturating_mul(1000) / capacity.max(1);
+        self.filled = self.filled.max(u32::try_from(filled).unwrap_or(u32::MAX));
+    }
 }
 
 /// Why bytes may be written that do not end a line.
@@ -220,7 +232,9 @@ impl Stream {
                 Given::Full(moved) => (moved, Stop::Full),
                 Given::All(moved) => {
                     total += moved;
-                    self.fill(&mut step, Target::Staging)?
+                    let filled = self.fill(&mut step, Target::Staging)?;
+                    fault::pass("pump.staged");
+                    filled
                 }
             };
             total += moved;
@@ -235,11 +249,12 @@ impl Stream {
                 }
                 Stop::Ended(index) => {
                     self.flush(tools, source, self.pressure_of_end(index))?;
+                    fault::pass("pump.ended");
                     self.closed.push(self.inlets.remove(index));
                 }
             }
         }
-        Ok(Step { busy: true, more: true })
+        Ok(Step { busy: true, more: true, ..step })
     }
 
     /// At the end of a pipe an unfinished line is over, unless it is already a newer generation's: the older
@@ -288,7 +303,9 @@ impl Stream {
         let at_ms = clock::now().wall_ms;
         let leaves_midline = midline && !ends_line;
         let batch = Batch { taken, staged, at_ms, leaves_midline, ends_line, places };
+        fault::pass("pump.placed");
         self.record.publish(&batch);
+        fault::pass("pump.published");
         let doors = Doors {
             files: &mut tools.files,
             fanout: &tools.fanout,
@@ -303,6 +320,7 @@ impl Stream {
     /// could not be taken back.
     fn repeat(&mut self, tools: &mut Tools, source: &Source) -> Result<(), LogError> {
         let Some(recorded) = self.record.published() else { return Ok(()) };
+        fault::pass("pump.repeat");
         let left = pipe::pending(&self.staging).map_err(LogError::Pipe)?;
         let gone = recorded.staged.saturating_sub(left);
         if gone > 0 {
@@ -365,8 +383,14 @@ impl Stream {
             }
             return Err(error);
         }
-        null.consume(&self.staging, batch.taken).map_err(LogError::Pipe)?;
+        fault::pass("pump.written");
+        let half = fault::half(batch.taken);
+        null.consume(&self.staging, half).map_err(LogError::Pipe)?;
+        fault::pass("pump.half_taken");
+        null.consume(&self.staging, batch.taken - half).map_err(LogError::Pipe)?;
+        fault::pass("pump.taken");
         self.record.commit();
+        fault::pass("pump.committed");
         if self.sink.disabled {
             return Ok(());
         }

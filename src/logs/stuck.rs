@@ -2,7 +2,7 @@
 
 use super::error::LogError;
 use super::pipe::Step;
-use super::pump::{Run, index, of_token, tokens};
+use super::round::{Run, index, of_token, tokens};
 use super::spec::{Overflowed, PumpNotice, SpillFiles};
 use crate::model::StreamKind;
 

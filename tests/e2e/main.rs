@@ -14,6 +14,7 @@ mod apps;
 mod errors;
 mod fallen;
 mod everyday;
+mod inject;
 mod lines;
 mod logs;
 mod matrix;
