@@ -105,3 +105,51 @@ fn without_the_preload_the_socket_is_bound_again() {
     assert_eq!(home.pids(), pids);
     wait_for("an answer", || Asked::on(port).answer());
 }
+
+/// Runs a command and kills the daemon once it has begun; its answer must be whole.
+fn cut(home: &TestHome, args: &[&str], begun: impl Fn() -> bool) -> String {
+    let child = home
+        .command(args)
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_for("the command to begin", || if begun() { Ok(()) } else { Err(String::new()) });
+    crate::support::kill(home.daemon_pid(), "KILL");
+    let done = child.wait_with_output().unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    assert!(done.status.success(), "{args:?}: {said}");
+    said
+}
+
+#[test]
+fn a_command_over_which_the_daemon_dies_is_finished_by_the_next_which_answers() {
+    let home = TestHome::new();
+    home.file("rest.sh", "trap 'sleep 0.3; exit 0' INT; while :; do sleep 0.05; done\n");
+    let states = home.path().join("state");
+    let written = || std::fs::read_dir(&states).map_or(0, |files| files.count());
+    cut(&home, &["start", "rest.sh", "-i", "20", "-x"], || written() > 5);
+    assert_eq!(home.statuses(), ["online"; 20]);
+    let any = |status: &str| home.statuses().iter().any(|one| one == status);
+    cut(&home, &["restart", "rest"], || any("stopping"));
+    assert_eq!((home.statuses(), home.restarts()), (vec!["online".to_owned(); 20], vec![1; 20]));
+    cut(&home, &["scale", "rest", "+3"], || written() > 20);
+    assert_eq!(home.statuses(), ["online"; 23]);
+    cut(&home, &["scale", "rest", "4"], || any("stopping"));
+    assert_eq!(home.statuses(), ["online"; 4]);
+    cut(&home, &["stop", "rest"], || any("stopping"));
+    assert_eq!(home.statuses(), ["stopped"; 4]);
+    cut(&home, &["delete", "rest"], || true);
+    assert_eq!(home.statuses(), Vec::<String>::new());
+}
+
+#[test]
+fn a_reload_over_which_the_daemon_dies_goes_on() {
+    let home = TestHome::new();
+    let port = free_port();
+    start(&home, port, PLAIN, &["-i", "6"]);
+    let one = || home.restarts().contains(&1);
+    let said = cut(&home, &["reload", "web", "--parallel", "1"], one);
+    assert_eq!((home.statuses(), home.restarts()), (vec!["online".to_owned(); 6], vec![1; 6]), "{said}");
+    assert!(said.contains("6"), "{said}");
+}

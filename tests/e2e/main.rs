@@ -12,8 +12,8 @@ mod support;
 
 mod apps;
 mod errors;
-mod fallen;
 mod everyday;
+mod fallen;
 mod inject;
 mod lines;
 mod logs;
