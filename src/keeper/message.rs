@@ -73,6 +73,10 @@ impl Tag {
     pub const LOCK: u8 = 103;
     /// The socket on which workers say `READY=1` (entry 0).
     pub const NOTIFY: u8 = 104;
+    /// A connection to a listener that waits for a worker to take it.
+    pub const WAITING: u8 = 105;
+    /// One that was handed to a worker, which has not answered.
+    pub const HANDED: u8 = 106;
 
     /// A tag; only the low 24 bits of `index` count.
     pub const fn new(kind: u8, index: u32) -> Tag {

@@ -14,6 +14,7 @@ mod apps;
 mod doors;
 mod errors;
 mod everyday;
+mod fallen;
 mod inject;
 mod lines;
 mod logs;
