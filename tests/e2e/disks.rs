@@ -2,6 +2,7 @@
 //! lines are checked number by number. This needs root and loop devices: `apt-get install util-linux e2fsprogs`.
 
 use crate::lines::{start, stop, verify, wait_for_line};
+use crate::rebuild::{keeper_pid, next_keeper};
 use crate::support::{TestHome, kill, pause_for, wait_for};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -305,4 +306,25 @@ fn a_home_on_a_full_disk_still_answers_and_goes_on_when_there_is_room() {
     wait_for_line(&path, "full", lines);
     assert!(verify(&path, "full", lines) > 0);
     home.ok(&["kill"]);
+}
+
+#[test]
+fn what_waits_in_memory_outlives_the_keeper_and_then_the_daemon() {
+    let home = TestHome::new();
+    let in_the_way = home.file("way", "in the way");
+    let path = home.work().join("way/out.log");
+    start(&home, "stuck", &["--output", path.to_str().unwrap(), "--merge-logs", "--log-overflow", "block"]);
+    shown(&home, &["describe", "stuck"], "16777216 bytes wait in memory");
+    for _ in 0..2 {
+        let keeper = keeper_pid(&home);
+        kill(keeper, "KILL");
+        next_keeper(&home, keeper);
+        home.kill_daemon();
+        shown(&home, &["describe", "stuck"], "16777216 bytes wait in memory");
+    }
+    std::fs::remove_file(in_the_way).unwrap();
+    wait_for("the file", || if path.exists() { Ok(()) } else { Err("none".into()) });
+    let lines = stop(&home, "stuck");
+    wait_for_line(&path, "stuck", lines);
+    assert_eq!(verify(&path, "stuck", lines), 0);
 }
