@@ -7,10 +7,11 @@
 //! Locks are taken in this order, and none while a disk is asked: `Run`, an intake, files or rotor, subscribers.
 
 use super::command::{Command, Queue};
+use super::draw::Step;
 use super::fanout::Fanout;
 use super::file::Files;
 use super::intake::Shared;
-use super::pipe::{Inlet, Step, Stream};
+use super::pipe::{Inlet, Stream};
 use super::rotate::Rotor;
 use super::spec::{PumpNotice, SinkSpec, Source};
 use super::stuck::Stuck;

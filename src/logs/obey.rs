@@ -4,11 +4,12 @@
 //! with this command alone when the disk lets it, while another one leads.
 
 use super::command::{Command, Seam};
+use super::draw::Step;
 use super::error::LogError;
 use super::fanout::Filter;
 use super::hall::{Entry, Run, Slot, index, of_token, tokens};
 use super::ledger::Ledger;
-use super::pipe::{Inlet, Step, Stream};
+use super::pipe::{Inlet, Stream};
 use super::record::Record;
 use super::round::Leader;
 use super::seam;

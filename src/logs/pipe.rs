@@ -14,7 +14,7 @@
 //! spill ([`Stream::overflow`]), which goes between pipe and staging; what it held is written before the pipes are
 //! read again. When it may hold no more, bytes are dropped or the worker waits when it writes.
 
-use super::draw::{Stop, Target};
+use super::draw::{Step, Stop, Target};
 use super::error::LogError;
 use super::fanout::{Fanout, LogLines, Spot};
 use super::file::Files;
@@ -68,26 +68,6 @@ struct Doors<'a> {
     fanout: &'a Fanout,
     null: &'a Null,
     rendered: &'a mut Vec<u8>,
-}
-
-/// What a step did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Step {
-    /// A pipe was at least half full: it would be unwise to dawdle.
-    pub busy: bool,
-    /// How full the fullest pipe was, in thousandths.
-    pub filled: u32,
-    /// The budget ran out before the pipes did.
-    pub more: bool,
-}
-
-impl Step {
-    /// A pipe that holds `capacity` bytes held so many.
-    pub(super) fn saw(&mut self, bytes: usize, capacity: usize) {
-        self.busy |= bytes >= capacity / 2;
-        let filled = bytes.saturating_mul(1000) / capacity.max(1);
-        self.filled = self.filled.max(u32::try_from(filled).unwrap_or(u32::MAX));
-    }
 }
 
 /// Why bytes may be written that do not end a line.

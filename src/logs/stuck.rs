@@ -1,9 +1,9 @@
 //! Streams whose files take nothing: when they are tried again, when they spill, how much, and what is told of it.
 
+use super::draw::Step;
 use super::error::LogError;
 use super::file::Files;
 use super::hall::{Hall, Run, index, of_token, tokens};
-use super::pipe::Step;
 use super::spec::{Overflowed, PumpNotice, SpillFiles};
 use super::tools::files_of;
 use crate::model::StreamKind;
