@@ -14,7 +14,7 @@ use crate::model::files::WorkerFiles;
 use crate::model::{Exit, Run, Stamp, StreamKind};
 use crate::supervisor::event::{Found, Process as Fate};
 use crate::supervisor::{Event, Record};
-use crate::sys::{child, clock, ending};
+use crate::sys::{child, clock, ending, fault};
 use rustix::event::{PollFd, PollFlags, poll};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -76,7 +76,10 @@ pub(super) fn read(link: &Link) -> io::Result<Handover> {
                     }
                 }
             }
-            Some(FromKeeper::Entry(entry)) => handover.entries.push(entry),
+            Some(FromKeeper::Entry(entry)) => {
+                fault::pass("attach.entry");
+                handover.entries.push(entry);
+            }
             Some(FromKeeper::End) => return Ok(handover),
             // Part of the entries already.
             Some(
@@ -101,14 +104,17 @@ impl Owner {
             handover.entries.into_iter().partition(|entry| entry.id >= Run::FIRST_RESERVED);
         for entry in listeners {
             self.adopt_listener(entry);
+            fault::pass("attach.listener");
         }
         let mut found = Vec::new();
         for entry in workers {
             if let Some(one) = self.adopt_worker(entry) {
                 found.push(one);
             }
+            fault::pass("attach.worker");
         }
         self.pump.begin();
+        fault::pass("attach.begun");
         let ending = handover.ending;
         if !found.is_empty() {
             tracing::info!(workers = found.len(), "took over from the keeper");
@@ -121,6 +127,7 @@ impl Owner {
             })
             .collect();
         self.happen(Event::Attached { found });
+        fault::pass("attach.told");
         for run in ended {
             // Where the exit led to a new process, its SPAWN has acknowledged it and this is stale.
             complain("acknowledge an exit", self.link.ack(run));

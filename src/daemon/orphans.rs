@@ -14,6 +14,7 @@ use crate::model::Run;
 use crate::supervisor::Record;
 use crate::sys::child::{self, Member};
 use crate::sys::clock;
+use crate::sys::fault;
 use crate::sys::interrupt::readable;
 use crate::sys::kin::{self, Kin};
 use std::collections::{BTreeMap, HashMap};
@@ -57,6 +58,7 @@ pub(super) fn recover(handover: &mut Handover, link: &Link, states: &States, mar
     let Sorted { mut entries, adopted, lost } = sort(left, &kin);
     let (stopped, gone) = (lost.len(), entries.len() - adopted.len());
     tracing::warn!(adopted = adopted.len(), stopped, gone, "nobody handed the fleet over; looked for it");
+    fault::pass("orphans.sorted");
     end(&lost);
     let exit_boot_ms = clock::now().boot_ms;
     entries.extend(lost.into_iter().map(|found| {
@@ -71,6 +73,7 @@ pub(super) fn recover(handover: &mut Handover, link: &Link, states: &States, mar
     }
     for entry in entries {
         complain("have an orphan kept", link.adopt(&entry));
+        fault::pass("orphans.adopted");
         handover.add(entry);
     }
 }

@@ -4,6 +4,7 @@ use super::mailbox::Desk;
 use super::places::Places;
 use super::session;
 use crate::proto::{Code, DaemonMessage, Frame, Reply, WireError};
+use crate::sys::fault;
 use crate::sys::paths::Home;
 use rustix::fs::Mode;
 use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
@@ -19,6 +20,7 @@ use tokio::net::{UnixListener, UnixStream};
 /// nobody serves the old one.
 pub(super) fn bind(home: &Home) -> io::Result<StdListener> {
     let path = home.socket();
+    fault::at("server.bind")?;
     match std::fs::remove_file(&path) {
         Ok(()) => {}
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
@@ -62,7 +64,8 @@ pub(super) async fn serve(listener: StdListener, desk: Desk) -> io::Result<()> {
     let us = rustix::process::geteuid().as_raw();
     loop {
         let place = places.enter().await;
-        let stream = match listener.accept().await {
+        let accepted = listener.accept().await;
+        let stream = match fault::at("server.accept").and(accepted) {
             Ok((stream, _address)) => stream,
             Err(error) => {
                 // Out of descriptors: the backlog holds the client until some are free.

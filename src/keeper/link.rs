@@ -9,7 +9,7 @@ use super::news::told;
 pub use super::news::{Entry, EntryState, FromKeeper};
 use crate::model::Run;
 use crate::sys::spawn::Creds;
-use crate::sys::{child, fd, kin};
+use crate::sys::{child, fault, fd, kin};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::SocketType;
@@ -123,6 +123,11 @@ impl Link {
         self.send(&ToKeeper::Blob { entry, blob: blob.to_vec() }, &[])
     }
 
+    /// Replaces the records of many entries; a death leaves all replaced or none.
+    pub fn blobs(&self, blobs: Vec<(u64, Vec<u8>)>) -> io::Result<()> {
+        self.send(&ToKeeper::Blobs(blobs), &[])
+    }
+
     /// The end of this run is handled; no daemon needs to hear of it again.
     pub fn ack(&self, run: Run) -> io::Result<()> {
         self.send(&ToKeeper::Ack(run), &[])
@@ -215,7 +220,9 @@ impl Link {
     /// while nobody could say so any more; what was to be started and was not, is started now.
     pub fn rebuild(&self, home_mark: &str) -> io::Result<Vec<(Run, u32)>> {
         let mut mirror = self.mirror();
+        fault::pass("rebuild.begun");
         let (keeper, socket) = heir::start(&mirror)?;
+        fault::pass("rebuild.started");
         self.heirs().push(keeper.pid);
         fd::replace(self.0.socket.as_fd(), &socket)?;
         let mut spawned = Vec::new();
@@ -225,11 +232,13 @@ impl Link {
         }
         for ((order, fds), asked) in mirror.tell() {
             self.put(&order.encode(), &fds)?;
+            fault::pass("rebuild.order");
             if let Some(asked) = asked {
                 self.put(&asked.message, &asked.fds.iter().map(AsFd::as_fd).collect::<Vec<_>>())?;
             }
         }
         self.put(&ToKeeper::Ready.encode(), &[])?;
+        fault::pass("rebuild.ready");
         Ok(spawned)
     }
 
@@ -280,6 +289,7 @@ impl Link {
             | ToKeeper::Keep { .. }
             | ToKeeper::Drop { .. }
             | ToKeeper::Blob { .. }
+            | ToKeeper::Blobs(_)
             | ToKeeper::Ack(_)
             | ToKeeper::Forget { .. }
             | ToKeeper::Adopt(_) => true,

@@ -153,6 +153,8 @@ pub enum ToKeeper {
         entry: u64,
         blob: Vec<u8>,
     },
+    /// Records of many entries, all or none.
+    Blobs(Vec<(u64, Vec<u8>)>),
     Ack(Run),
     Forget {
         entry: u64,
@@ -349,6 +351,12 @@ impl ToKeeper {
                 })
             }
             ToKeeper::Ping => Message::new(13, NOBODY, 0),
+            ToKeeper::Blobs(blobs) => Message::new(14, NOBODY, 0).with(|to| {
+                to.count(blobs.len());
+                for (entry, blob) in blobs {
+                    to.u64(*entry).bytes(blob);
+                }
+            }),
         }
     }
 
@@ -380,6 +388,7 @@ impl ToKeeper {
                 ToKeeper::Adopt(Adopt { run, pid, exited, spawned_ms, keep, blob })
             }
             13 => ToKeeper::Ping,
+            14 => ToKeeper::Blobs(body.many(12, |from| Ok((from.u64()?, from.bytes()?)))?),
             _ => return Ok(None),
         }))
     }
@@ -673,6 +682,7 @@ mod tests {
                 ToKeeper::Adopt(Adopt { run, pid, exited, spawned_ms, keep, blob })
             }),
             Just(ToKeeper::Ping),
+            prop::collection::vec((any::<u64>(), bytes()), 0..5).prop_map(ToKeeper::Blobs),
         ]
     }
 

@@ -11,6 +11,7 @@ use super::trouble::Searcher;
 use super::worker::{ChannelSpec, Worker};
 use crate::model::Run;
 use crate::sys::clock;
+use crate::sys::fault;
 use rustix::event::epoll;
 use rustix::io::Errno;
 use serde_json::Value;
@@ -371,6 +372,7 @@ impl Core {
     }
 
     pub(super) fn watch(&self, token: u64, fd: &OwnedFd, flags: epoll::EventFlags) -> Result<(), Errno> {
+        fault::errno("core.watch")?;
         epoll::add(&self.epoll, fd, epoll::EventData::new_u64(token), flags)
     }
 }

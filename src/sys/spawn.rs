@@ -7,8 +7,8 @@
 //!
 //! The child runs in the parent's memory: it makes system calls and writes into its [`Plan`], nothing else.
 
-use super::child;
 use super::signal::{full_set, replace_mask};
+use super::{child, fault};
 use rustix::io::Errno;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::fmt;
@@ -133,6 +133,7 @@ pub struct SpawnError {
 
 /// Starts `program` as the leader of a session of its own.
 pub fn spawn(program: &Program<'_>) -> Result<Spawned, SpawnError> {
+    fault::errno("spawn.clone").map_err(|errno| SpawnError { errno, stage: Stage::Clone })?;
     let mut listen_pid = *b"LISTEN_PID=4294967295\0";
     let listen = program.listen_pid.then_some(listen_pid.as_mut_ptr());
     let argv = pointers(program.argv.iter().map(|arg| arg.as_ptr()));

@@ -14,6 +14,7 @@ mod apps;
 mod doors;
 mod errors;
 mod everyday;
+mod inject;
 mod lines;
 mod logs;
 mod matrix;
