@@ -27,6 +27,8 @@ use std::sync::Arc;
 const RETRY_MS: u64 = 60_000;
 /// The wall clock may be set: it is looked at so often at least.
 const LOOK_MS: u64 = 30_000;
+/// A clock that goes back by less is only being corrected.
+const STEP_MS: i64 = 1000;
 
 /// All logs of the pump and their settings.
 #[derive(Debug)]
@@ -36,6 +38,8 @@ pub struct Rotor {
     attic: Attic,
     /// When the first of the logs is due by the clock, Unix milliseconds.
     soonest_ms: Option<i64>,
+    /// When that was looked at last, by the same clock.
+    looked_ms: i64,
     /// News for the owner.
     pub turned: VecDeque<PumpNotice>,
 }
@@ -62,6 +66,7 @@ impl Rotor {
             logs: HashMap::new(),
             attic: Attic::start()?,
             soonest_ms: None,
+            looked_ms: i64::MIN,
             turned: VecDeque::new(),
         })
     }
@@ -123,6 +128,13 @@ impl Rotor {
     /// Puts aside what the clock asks for. What cannot be now (in the middle of a line) is at the next batch.
     pub fn tick(&mut self, files: &mut Files) {
         let now = clock::now().wall_ms;
+        if now < std::mem::replace(&mut self.looked_ms, now).saturating_sub(STEP_MS) {
+            // The clock was set back: what it asks for next comes sooner than was reckoned.
+            for log in self.logs.values_mut() {
+                log.due_ms = schedule::next(&log.rotation, now);
+            }
+            self.reckon();
+        }
         if self.soonest_ms.is_none_or(|due| due > now) {
             return;
         }

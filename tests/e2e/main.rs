@@ -11,8 +11,12 @@
 mod support;
 
 mod apps;
+mod behave;
+mod clocks;
+mod crowd;
 mod errors;
 mod everyday;
+mod frozen;
 mod lines;
 mod logs;
 mod matrix;
