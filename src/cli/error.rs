@@ -160,7 +160,10 @@ fn silence(error: &ConnectError) -> Option<String> {
                  the next command takes over"
             ))
         }
-        ConnectError::NoDaemon(_) | ConnectError::Socket { .. } | ConnectError::Greeting(_) => None,
+        ConnectError::NoDaemon(_)
+        | ConnectError::Socket { .. }
+        | ConnectError::Greeting(_)
+        | ConnectError::Refused(_) => None,
     }
 }
 

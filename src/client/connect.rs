@@ -1,6 +1,6 @@
 //! The connection: socket, hello, frames in and out.
 
-use crate::proto::{ClientMessage, DaemonMessage, Decoder, Frame, FrameError, Hello};
+use crate::proto::{ClientMessage, DaemonMessage, Decoder, Frame, FrameError, Hello, Reply, WireError};
 use crate::sys::lock::Lock;
 use crate::sys::paths::Home;
 use crate::sys::processes::Seen;
@@ -27,6 +27,9 @@ pub enum ConnectError {
     /// It spoke another language.
     #[error("greet the daemon: {0}")]
     Greeting(String),
+    /// It does not serve this user.
+    #[error("reach the daemon: {0}")]
+    Refused(WireError),
     /// Nobody is left to put right that the daemon does not run: keeper and daemon (or the one that lives) are stopped.
     #[error("hear from the daemon: stopped by a signal: {}", numbers(.0, ", "))]
     Frozen(
@@ -97,6 +100,7 @@ impl Connection {
             match connection.hear_hello(left.min(LOOK)) {
                 Ok(()) => return Ok(connection),
                 Err(ReadError::Io(e)) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Err(ReadError::Refused(refused)) => return Err(ConnectError::Refused(refused)),
                 Err(other) => return Err(ConnectError::Greeting(other.to_string())),
             }
             if let Some(error) = frozen(home) {
@@ -110,8 +114,12 @@ impl Connection {
     /// Waits for the daemon's first word. An end is left to whoever reads on.
     fn hear_hello(&mut self, patience: Duration) -> Result<(), ReadError> {
         self.socket.set_read_timeout(Some(patience))?;
-        if let Some(Received::Message(DaemonMessage::Hello(hello))) = self.receive()? {
-            self.hello = Some(hello);
+        match self.receive()? {
+            Some(Received::Message(DaemonMessage::Hello(hello))) => self.hello = Some(hello),
+            Some(Received::Message(DaemonMessage::Reply { reply: Reply::Error(refused), .. })) => {
+                return Err(ReadError::Refused(refused));
+            }
+            _other => {}
         }
         self.socket.set_read_timeout(None)?;
         Ok(())
@@ -187,6 +195,9 @@ pub(super) enum ReadError {
     Frame(#[from] FrameError),
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// It does not serve this user.
+    #[error(transparent)]
+    Refused(WireError),
 }
 
 #[cfg(test)]

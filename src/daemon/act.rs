@@ -3,9 +3,11 @@
 use super::keep::complain;
 use super::owner::Owner;
 use super::probe::Subject;
+use super::spawn::Unmade;
 use crate::model::files::WorkerFiles;
 use crate::model::{Exit, Run};
 use crate::supervisor::{Effect, Event, Record};
+use crate::sys::fault;
 use crate::sys::replace::{self, Sync};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -57,7 +59,7 @@ impl Owner {
         self.pid_files.insert(record.run, files.pid);
         match self.spawn(record) {
             Ok(()) => None,
-            Err(what) => Some(Event::SpawnFailed { run: record.run, what }),
+            Err(Unmade { what, may_pass }) => Some(Event::SpawnFailed { run: record.run, what, may_pass }),
         }
     }
 
@@ -71,6 +73,7 @@ impl Owner {
             (false, true) => self.end_root(run, signal),
             (false, false) => complain("signal a worker", self.link.kill(run, signal, false)),
         }
+        fault::pass("act.signalled");
     }
 
     /// Has a run's own process end, if it is there.
@@ -96,6 +99,7 @@ impl Owner {
             Ok(blob) => complain("keep a record", self.link.blob(run.entry, &blob)),
             Err(error) => tracing::error!(%error, "failed to write a record"),
         }
+        fault::pass("act.over");
         self.leaving.insert(run.entry);
         self.log_troubles.remove(&run.entry);
         self.pump.close(run.entry);
@@ -109,12 +113,14 @@ impl Owner {
             let member = crate::sys::child::member(pid);
             self.processes.insert(run, super::owner::Process { pid, pid_file, member });
         }
+        fault::pass("act.pid_file");
         if let Some(record) = self.entries.get(&run.entry).filter(|record| record.run == run) {
             self.note_state(record);
         }
         if let Some(record) = self.entries.get(&run.entry) {
             self.pump.set_source(run.entry, super::spawn::source(record, Some(pid)));
         }
+        fault::pass("act.spawned");
         self.happen(Event::Spawned { run, pid });
         if self.notices.was_early(pid) {
             self.happen(Event::Notified { run });
@@ -125,6 +131,8 @@ impl Owner {
     pub(super) fn exited(&mut self, run: Run, exit: Exit) {
         self.hub.remove(run);
         self.probes.end(run);
+        self.pid_files.remove(&run);
+        self.unsampled.remove(&run);
         let process = self.processes.remove(&run);
         if let Some(process) = &process {
             remove_pid(&process.pid_file, process.pid);
@@ -132,6 +140,7 @@ impl Owner {
         let generation = u32::try_from(run.generation).unwrap_or(u32::MAX);
         let tag = crate::keeper::Tag { kind: crate::keeper::Tag::CHANNEL, index: generation };
         complain("drop a channel", self.link.drop_fd(run.entry, tag));
+        fault::pass("act.exited");
         let survivors = self.root_gone(run, process.and_then(|process| process.member));
         self.happen(Event::Exited { run, exit, survivors });
     }

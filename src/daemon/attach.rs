@@ -5,7 +5,7 @@
 //! recovered before their pipes are read, and Node's listeners are there before its channels.
 
 use super::act::Over;
-use super::keep::complain;
+use super::keep::{complain, custody};
 use super::owner::{ENDING, Owner, Process};
 use super::{sockets, spawn};
 use crate::keeper::{Entry, EntryState, FromKeeper, Link, Tag};
@@ -14,7 +14,7 @@ use crate::model::files::WorkerFiles;
 use crate::model::{Exit, Run, Stamp, State, StreamKind};
 use crate::supervisor::event::{Found, Process as Fate};
 use crate::supervisor::{Event, Record};
-use crate::sys::{child, clock, ending};
+use crate::sys::{child, clock, ending, fault};
 use rustix::event::{PollFd, PollFlags, poll};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -76,7 +76,10 @@ pub(super) fn read(link: &Link) -> io::Result<Handover> {
                     }
                 }
             }
-            Some(FromKeeper::Entry(entry)) => handover.entries.push(entry),
+            Some(FromKeeper::Entry(entry)) => {
+                fault::pass("attach.entry");
+                handover.entries.push(entry);
+            }
             Some(FromKeeper::End) => return Ok(handover),
             // Part of the entries already.
             Some(
@@ -102,14 +105,17 @@ impl Owner {
             handover.entries.into_iter().partition(|entry| entry.id >= Run::FIRST_RESERVED);
         for entry in listeners {
             self.adopt_listener(entry);
+            fault::pass("attach.listener");
         }
         let mut found = Vec::new();
         for entry in workers {
             if let Some(one) = self.adopt_worker(entry) {
                 found.push(one);
             }
+            fault::pass("attach.worker");
         }
         self.pump.begin();
+        fault::pass("attach.begun");
         let ending = handover.ending;
         if !found.is_empty() {
             tracing::info!(workers = found.len(), "took over from the keeper");
@@ -129,6 +135,7 @@ impl Owner {
             .map(|one| one.record.run)
             .collect();
         self.happen(Event::Attached { found });
+        fault::pass("attach.told");
         for run in half_ended {
             self.sweep(run);
         }
@@ -147,8 +154,15 @@ impl Owner {
             let fd = entry.fds.pop().map(|(_, fd)| fd);
             self.sockets.adopt(entry.id, fd, &entry.blob, &self.link);
         } else {
-            let fds = entry.fds.into_iter().map(|(tag, fd)| (tag.index, fd)).collect();
-            self.hub.adopt_listener(entry.id, fds, entry.blob);
+            let (mut fds, mut connections) = (Vec::new(), Vec::new());
+            for (tag, fd) in entry.fds {
+                match custody(tag) {
+                    Some(custody) => connections.push((custody, fd)),
+                    None if tag.kind == Tag::LISTENER => fds.push((tag.index, fd)),
+                    None => {}
+                }
+            }
+            self.hub.adopt_listener(entry.id, fds, connections, entry.blob);
         }
     }
 

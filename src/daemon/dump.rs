@@ -2,6 +2,7 @@
 
 use crate::model::order::Saved;
 use crate::proto::Code;
+use crate::sys::fault;
 use crate::sys::replace::{self, Sync};
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -34,8 +35,9 @@ impl DumpError {
     }
 }
 
+/// The file.
 #[derive(Debug, Serialize, Deserialize)]
-struct Dump {
+pub(super) struct Dump {
     version: u32,
     workers: Vec<Saved>,
 }
@@ -50,7 +52,7 @@ pub(super) fn write(path: &Path, workers: Vec<Saved>) -> Result<(), DumpError> {
         .map_err(|source| DumpError::Garbage { path: path.to_owned(), source })?;
     let copy = path.with_extension("json.bak");
     match std::fs::read(path) {
-        Ok(old) if serde_json::from_slice::<Dump>(&old).is_ok() => {
+        Ok(old) if understand(&old).is_ok() => {
             replace::file(&copy, &old, Sync::Disk).map_err(fail("keep a copy of", path))?;
         }
         // Garbage must not take the place of a good copy.
@@ -58,6 +60,7 @@ pub(super) fn write(path: &Path, workers: Vec<Saved>) -> Result<(), DumpError> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
         Err(e) => return Err(fail("read", path)(e)),
     }
+    fault::pass("dump.copied");
     replace::file(path, &text, Sync::Disk).map_err(fail("write", path))
 }
 
@@ -81,12 +84,16 @@ fn read_one(path: &Path) -> Result<Vec<Saved>, DumpError> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(DumpError::Missing(path.to_owned())),
         Err(source) => return Err(DumpError::Io { verb: "read", path: path.to_owned(), source }),
     };
-    let dump: Dump = serde_json::from_slice(&text)
-        .map_err(|source| DumpError::Garbage { path: path.to_owned(), source })?;
+    let dump = understand(&text).map_err(|source| DumpError::Garbage { path: path.to_owned(), source })?;
     if dump.version > VERSION {
         return Err(DumpError::Later { path: path.to_owned(), version: dump.version });
     }
     Ok(dump.workers)
+}
+
+/// The text of a dump.
+pub(super) fn understand(text: &[u8]) -> Result<Dump, serde_json::Error> {
+    serde_json::from_slice(text)
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use crate::model::Run;
 use crate::supervisor::Record;
 use crate::sys::child::{self, Member};
 use crate::sys::clock;
+use crate::sys::fault;
 use crate::sys::interrupt::readable;
 use crate::sys::kin::{self, Kin};
 use crate::sys::processes::Processes;
@@ -58,6 +59,7 @@ pub(super) fn recover(handover: &mut Handover, link: &Link, states: &States, mar
     let Sorted { mut entries, adopted, lost } = sort(left, &kin);
     let (stopped, gone) = (lost.len(), entries.len() - adopted.len());
     tracing::warn!(adopted = adopted.len(), stopped, gone, "nobody handed the fleet over; looked for it");
+    fault::pass("orphans.sorted");
     end(&lost, &kin);
     let exit_boot_ms = clock::now().boot_ms;
     entries.extend(lost.into_iter().map(|found| {
@@ -72,6 +74,7 @@ pub(super) fn recover(handover: &mut Handover, link: &Link, states: &States, mar
     }
     for entry in entries {
         complain("have an orphan kept", link.adopt(&entry));
+        fault::pass("orphans.adopted");
         handover.add(entry);
     }
 }
@@ -222,7 +225,8 @@ fn end(lost: &[Found], kin: &[Kin]) {
     wait(Instant::now() + GRACE);
 }
 
-/// A listening socket, from whichever worker has it. Nobody has one that the daemon accepted on itself: it is bound again.
+/// A listening socket, from whichever worker has it. One that the daemon accepted on, and of which nobody has a copy (no
+/// preload), is bound again.
 fn listener(id: u64, state: &State, adopted: &[Member]) -> Option<Entry> {
     let mut open: HashMap<u64, (Member, i32)> = HashMap::new();
     for member in adopted {
@@ -234,7 +238,9 @@ fn listener(id: u64, state: &State, adopted: &[Member]) -> Option<Entry> {
         let fd = kin::descriptor(*member, pidfd, *number).ok()?;
         kin::identity(&fd).is_ok_and(|(_, inode)| inode == held.inode).then_some((held.tag(), fd))
     };
-    let fds: Vec<_> = state.held.iter().filter_map(take).collect();
+    // Connections that waited in the daemon are nobody's any more.
+    let sockets = state.held.iter().filter(|held| held.kind == Tag::LISTENER);
+    let fds: Vec<_> = sockets.filter_map(take).collect();
     let blob = serde_json::to_vec(&state.record).ok()?;
     let entry = Entry {
         id,

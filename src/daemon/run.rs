@@ -3,6 +3,7 @@
 use super::mailbox::Letter;
 use super::owner::Owner;
 use super::probe::Probed;
+use super::spawn::Unmade;
 use super::upgrade;
 use crate::keeper::FromKeeper;
 use crate::logs::{PumpNotice, Source};
@@ -13,6 +14,7 @@ use crate::model::{Exit, Run};
 use crate::node::NodeEvent;
 use crate::supervisor::Event;
 use crate::sys::clock;
+use crate::sys::fault;
 use anyhow::Context;
 use std::io;
 use std::os::fd::AsFd;
@@ -109,6 +111,7 @@ pub(super) async fn run(
 
 /// A socket as something to wait for. Its owner reads: messages carry descriptors or credentials.
 fn watch(socket: &impl AsFd) -> io::Result<UnixDatagram> {
+    fault::at("run.watch")?;
     let own = StdDatagram::from(socket.as_fd().try_clone_to_owned()?);
     own.set_nonblocking(true)?;
     UnixDatagram::from_std(own)
@@ -165,8 +168,10 @@ impl Owner {
         match message {
             FromKeeper::Spawned { run, pid, .. } => self.spawned(run, pid),
             FromKeeper::SpawnFailed { run, errno, stage, .. } => {
-                let what = format!("{stage}: {}", io::Error::from_raw_os_error(errno));
-                self.happen(Event::SpawnFailed { run, what });
+                self.pid_files.remove(&run);
+                let error = io::Error::from_raw_os_error(errno);
+                let Unmade { what, may_pass } = Unmade::because(stage, &error);
+                self.happen(Event::SpawnFailed { run, what, may_pass });
             }
             FromKeeper::Exited { run, status, .. } => {
                 self.process_ended(run, Exit::from_wait_status(status));
@@ -201,11 +206,13 @@ impl Owner {
         use super::keep::complain;
         match notice {
             PumpNotice::PipeClosed { entry, stream, generation } => {
+                fault::pass("owner.pipe_closed");
                 let tag = super::spawn::pipe_tag(stream, generation);
                 complain("drop a pipe", self.link.drop_fd(entry, tag));
             }
             PumpNotice::Closed { entry } => {
                 if self.leaving.remove(&entry) {
+                    fault::pass("owner.forget");
                     complain("forget a worker", self.link.forget(entry));
                 }
             }

@@ -10,11 +10,12 @@ pub use super::news::{Entry, EntryState, FromKeeper};
 use super::pulse::Pulse;
 use crate::model::Run;
 use crate::sys::spawn::Creds;
-use crate::sys::{child, fd, kin};
+use crate::sys::{child, fault, fd, kin};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::SocketType;
 use std::ffi::{CStr, CString};
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
@@ -36,7 +37,7 @@ struct Shared {
 }
 
 /// A process to start. At most 250 descriptors, counting one that is mapped and kept once.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct SpawnRequest<'a> {
     /// Entry and generation; a generation that the keeper has seen is ignored.
     pub run: Run,
@@ -60,6 +61,15 @@ pub struct SpawnRequest<'a> {
     pub keep: &'a [(Tag, BorrowedFd<'a>)],
     /// The entry's new record.
     pub blob: &'a [u8],
+}
+
+/// Environment and record may hold secrets.
+impl fmt::Debug for SpawnRequest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SpawnRequest { run, program, cwd, .. } = self;
+        let mut shown = f.debug_struct("SpawnRequest");
+        shown.field("run", run).field("program", program).field("cwd", cwd).finish_non_exhaustive()
+    }
 }
 
 impl Link {
@@ -113,6 +123,11 @@ impl Link {
     /// Replaces the record of an entry. Makes the entry if it is new.
     pub fn blob(&self, entry: u64, blob: &[u8]) -> io::Result<()> {
         self.send(&ToKeeper::Blob { entry, blob: blob.to_vec() }, &[])
+    }
+
+    /// Replaces the records of many entries; a death leaves all replaced or none.
+    pub fn blobs(&self, blobs: Vec<(u64, Vec<u8>)>) -> io::Result<()> {
+        self.send(&ToKeeper::Blobs(blobs), &[])
     }
 
     /// The end of this run is handled; no daemon needs to hear of it again.
@@ -214,8 +229,10 @@ impl Link {
     /// while nobody could say so any more; what was to be started and was not, is started now.
     pub fn rebuild(&self, home_mark: &str) -> io::Result<Vec<(Run, u32)>> {
         let mut mirror = self.mirror();
+        fault::pass("rebuild.begun");
         self.pulse().ended();
         let (keeper, socket) = heir::start(&mirror)?;
+        fault::pass("rebuild.started");
         self.heirs().push(keeper.pid);
         fd::replace(self.0.socket.as_fd(), &socket)?;
         let mut spawned = Vec::new();
@@ -225,11 +242,13 @@ impl Link {
         }
         for ((order, fds), asked) in mirror.tell() {
             self.put(&order.encode(), &fds)?;
+            fault::pass("rebuild.order");
             if let Some(asked) = asked {
                 self.put(&asked.message, &asked.fds.iter().map(AsFd::as_fd).collect::<Vec<_>>())?;
             }
         }
         self.put(&ToKeeper::Ready.encode(), &[])?;
+        fault::pass("rebuild.ready");
         Ok(spawned)
     }
 
@@ -294,6 +313,7 @@ impl Link {
             | ToKeeper::Keep { .. }
             | ToKeeper::Drop { .. }
             | ToKeeper::Blob { .. }
+            | ToKeeper::Blobs(_)
             | ToKeeper::Ack(_)
             | ToKeeper::Forget { .. }
             | ToKeeper::Adopt(_) => true,

@@ -14,6 +14,7 @@ use super::image::EntryImage;
 use super::message::{Adopt, Spawn, Spent, Tag, ToDaemon};
 use crate::model::Run;
 use crate::sys::child::{self, Reaped};
+use crate::sys::fault;
 use crate::sys::spawn::{self, Baseline, Program, SpawnError, Spawned, Stage};
 use crate::sys::{clock, ending};
 use rustix::io::Errno;
@@ -144,7 +145,10 @@ impl Table {
         if matches!(entry.process, Process::Running { .. }) {
             return self.refuse(run, token, Errno::BUSY);
         }
-        entry.process = match start(&request, &fds, baseline) {
+        fault::pass("keeper.clone");
+        let started = start(&request, &fds, baseline);
+        fault::pass("keeper.cloned");
+        entry.process = match started {
             Ok(child) => Process::Running { child, spawned_ms: clock::now().boot_ms, adopted: false },
             Err(error) => Process::Failed(error),
         };
@@ -178,6 +182,7 @@ impl Table {
         entry.token = request.run.generation;
         entry.blob = request.blob;
         entry.keep_all(request.keep, fds);
+        fault::pass("keeper.adopted");
     }
 
     /// Processes that are not our children.

@@ -11,6 +11,7 @@ use super::trouble::Searcher;
 use super::worker::{ChannelSpec, Worker};
 use crate::model::Run;
 use crate::sys::clock;
+use crate::sys::fault;
 use rustix::event::epoll;
 use rustix::io::Errno;
 use serde_json::Value;
@@ -48,7 +49,7 @@ pub(super) struct Core {
     pub(super) sources: BTreeMap<u64, Source>,
     last_token: u64,
     pub(super) last_entry: u64,
-    last_seq: u64,
+    pub(super) last_seq: u64,
     buffer: Vec<u8>,
     scratch: Vec<u8>,
     /// Milliseconds of the monotonic clock at the start of this turn.
@@ -371,6 +372,7 @@ impl Core {
     }
 
     pub(super) fn watch(&self, token: u64, fd: &OwnedFd, flags: epoll::EventFlags) -> Result<(), Errno> {
+        fault::errno("core.watch")?;
         epoll::add(&self.epoll, fd, epoll::EventData::new_u64(token), flags)
     }
 }

@@ -4,6 +4,7 @@
 //! until we reap it, a pidfd names one process for ever, and a [`Member`] is a pid with the time it was born.
 //! Linux only: another system needs its own `stat`, `reap` and `send`.
 
+use super::fault;
 use super::processes::Seen;
 use std::io;
 use std::mem::MaybeUninit;
@@ -102,6 +103,7 @@ pub fn signal(process: Member, signal: i32) -> io::Result<bool> {
 /// A pidfd of a process, `None` if there is none.
 pub fn open(pid: u32) -> io::Result<Option<OwnedFd>> {
     let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) else { return Ok(None) };
+    fault::at("child.open")?;
     match rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()) {
         Ok(fd) => Ok(Some(fd)),
         Err(rustix::io::Errno::SRCH) => Ok(None),
@@ -111,6 +113,7 @@ pub fn open(pid: u32) -> io::Result<Option<OwnedFd>> {
 
 /// Sends `signal` to the process of a pidfd; `false` if it has ended.
 pub fn send(pidfd: impl AsFd, signal: i32) -> io::Result<bool> {
+    fault::at("child.send")?;
     let fd = pidfd.as_fd().as_raw_fd();
     let none = std::ptr::null::<libc::siginfo_t>();
     // SAFETY: a null siginfo means that of kill(2); no memory is read or written.

@@ -8,8 +8,8 @@
 //!
 //! The child may run in the parent's memory: it makes system calls and writes into its [`Plan`], nothing else.
 
-use super::child;
 use super::signal::{full_set, replace_mask};
+use super::{child, fault};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
@@ -33,7 +33,7 @@ pub struct Creds {
 pub type FileLimit = rustix::process::Rlimit;
 
 /// What to start and in which surroundings. Descriptors not in `map` are inherited unless close-on-exec.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Program<'a> {
     /// File to run; no search along PATH.
     pub file: &'a CStr,
@@ -51,6 +51,13 @@ pub struct Program<'a> {
     pub map: &'a [(RawFd, BorrowedFd<'a>)],
     /// What is not ours to pass on.
     pub baseline: Baseline,
+}
+
+/// The environment may hold secrets.
+impl fmt::Debug for Program<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Program").field("file", &self.file).field("cwd", &self.cwd).finish_non_exhaustive()
+    }
 }
 
 /// What the keeper changed for itself and children must not inherit.
@@ -158,6 +165,7 @@ pub fn spawn_within(program: &Program<'_>, patience_ms: u32) -> Result<Spawned, 
 }
 
 fn start(program: &Program<'_>, report: Option<RawFd>) -> Result<Spawned, SpawnError> {
+    fault::errno("spawn.clone").map_err(|errno| SpawnError { errno, stage: Stage::Clone })?;
     let mut listen_pid = *b"LISTEN_PID=4294967295\0";
     let listen = program.listen_pid.then_some(listen_pid.as_mut_ptr());
     let argv = pointers(program.argv.iter().map(|arg| arg.as_ptr()));
