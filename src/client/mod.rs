@@ -3,6 +3,7 @@
 
 pub mod call;
 pub mod connect;
+mod places;
 pub mod start;
 pub mod stream;
 

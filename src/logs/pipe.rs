@@ -16,7 +16,7 @@
 
 use super::draw::{Stop, Target};
 use super::error::LogError;
-use super::fanout::{Fanout, LogLines, Spot};
+use super::fanout::Fanout;
 use super::file::Files;
 use super::format::Piece;
 use super::ledger::Ledger;
@@ -30,7 +30,6 @@ use super::spill::{Given, Spill};
 use crate::model::StreamKind;
 use crate::sys::clock;
 use crate::sys::pipe::{self, Null, Scratch};
-use bytes::Bytes;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -46,7 +45,7 @@ pub struct Stream {
     pub(super) staging: OwnedFd,
     pub(super) record: Record,
     pub(super) sink: Sink,
-    splitter: Splitter,
+    pub(super) splitter: Splitter,
     /// How far subscribers know its own file.
     pub told: Told,
     /// Until the spill has it.
@@ -381,17 +380,7 @@ impl Stream {
         if self.sink.disabled {
             return Ok(());
         }
-        // What nobody sees is not copied. Without a file, those who come later see it from memory.
-        let lines = if self.sink.has_file() && fanout.passes(source.worker, self.kind) {
-            self.splitter.pass(bytes);
-            None
-        } else {
-            self.splitter.push(bytes)
-        };
-        let (whole, shared) = (self.splitter.is_empty(), self.sink.is_shared(files));
-        let [place, _] = batch.places;
-        let spot = self.told.batch(place, rendered, whole, batch.ends_line, shared);
-        self.tell(source, batch.at_ms, lines, spot, fanout);
+        self.tell_batch(batch, (bytes, rendered), source, files, fanout);
         Ok(())
     }
 
@@ -404,14 +393,6 @@ impl Stream {
     fn guard(&self, files: &mut Files) {
         for path in self.sink.paths() {
             if self.owes() { files.reserve(path, self.token) } else { files.unreserve(path, self.token) }
-        }
-    }
-
-    fn tell(&self, source: &Source, at_ms: i64, lines: Option<Bytes>, spot: Option<Spot>, fanout: &Fanout) {
-        if let Some(bytes) = lines {
-            let mut lines = LogLines::of(source, self.token >> 1, self.kind, at_ms, bytes);
-            lines.spot = spot;
-            fanout.publish(lines);
         }
     }
 }

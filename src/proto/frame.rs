@@ -147,6 +147,7 @@ mod tests {
             history: false,
             path: None,
             spot: None,
+            at_spot: None,
         }
     }
 

@@ -292,6 +292,7 @@ mod tests {
             history: false,
             path: None,
             spot: None,
+            at_spot: None,
         }
     }
 

@@ -5,7 +5,7 @@ use crate::logs::{Delivery, Filter, Workers};
 use std::collections::HashSet;
 
 fn all() -> Filter {
-    Filter { workers: Workers::All, out: true, err: true }
+    Filter { workers: Workers::All, out: true, err: true, places: false }
 }
 
 #[tokio::test]

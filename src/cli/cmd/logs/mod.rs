@@ -141,6 +141,7 @@ pub fn run(cx: &Context, args: Args) -> Result<(), CliError> {
         out: args.out || !args.err,
         err: args.err || !args.out,
         files: true,
+        places: true,
     };
     let page = Page::new(cx.ui, printer, &form, args.fold, args.stats);
     Reader::new(cx, page, request, &query, files).read(client)
