@@ -133,7 +133,8 @@ pub fn run(cx: &Context, args: Args) -> Result<(), CliError> {
         args.highlight.clone().flatten(),
         &labels(&fleet, &select),
         cx.ui.colour,
-    );
+    )
+    .marking(query.pattern.clone());
     let request = LogsRequest {
         select,
         lines: shown,
