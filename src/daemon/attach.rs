@@ -11,10 +11,10 @@ use super::{sockets, spawn};
 use crate::keeper::{Entry, EntryState, FromKeeper, Link, Tag};
 use crate::logs::{Held, SpillFiles};
 use crate::model::files::WorkerFiles;
-use crate::model::{Exit, Run, Stamp, StreamKind};
+use crate::model::{Exit, Run, Stamp, State, StreamKind};
 use crate::supervisor::event::{Found, Process as Fate};
 use crate::supervisor::{Event, Record};
-use crate::sys::{child, clock, ending};
+use crate::sys::{child, clock, ending, fault};
 use rustix::event::{PollFd, PollFlags, poll};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -76,14 +76,18 @@ pub(super) fn read(link: &Link) -> io::Result<Handover> {
                     }
                 }
             }
-            Some(FromKeeper::Entry(entry)) => handover.entries.push(entry),
+            Some(FromKeeper::Entry(entry)) => {
+                fault::pass("attach.entry");
+                handover.entries.push(entry);
+            }
             Some(FromKeeper::End) => return Ok(handover),
             // Part of the entries already.
             Some(
                 FromKeeper::Spawned { .. }
                 | FromKeeper::SpawnFailed { .. }
                 | FromKeeper::Exited { .. }
-                | FromKeeper::Upgraded { .. },
+                | FromKeeper::Upgraded { .. }
+                | FromKeeper::Pong,
             ) => {}
         }
     }
@@ -101,14 +105,17 @@ impl Owner {
             handover.entries.into_iter().partition(|entry| entry.id >= Run::FIRST_RESERVED);
         for entry in listeners {
             self.adopt_listener(entry);
+            fault::pass("attach.listener");
         }
         let mut found = Vec::new();
         for entry in workers {
             if let Some(one) = self.adopt_worker(entry) {
                 found.push(one);
             }
+            fault::pass("attach.worker");
         }
         self.pump.begin();
+        fault::pass("attach.begun");
         let ending = handover.ending;
         if !found.is_empty() {
             tracing::info!(workers = found.len(), "took over from the keeper");
@@ -120,7 +127,18 @@ impl Owner {
                 Fate::None | Fate::Alive { .. } => None,
             })
             .collect();
+        // Ends that were under way when the daemon before us died: somebody of their trees may be left.
+        let half_ended: Vec<Run> = found
+            .iter()
+            .filter(|one| one.record.state == State::Stopping && one.record.app.stop.treekill)
+            .filter(|one| !matches!(one.process, Fate::Alive { .. }))
+            .map(|one| one.record.run)
+            .collect();
         self.happen(Event::Attached { found });
+        fault::pass("attach.told");
+        for run in half_ended {
+            self.sweep(run);
+        }
         for run in ended {
             // Where the exit led to a new process, its SPAWN has acknowledged it and this is stale.
             complain("acknowledge an exit", self.link.ack(run));

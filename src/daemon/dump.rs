@@ -2,6 +2,7 @@
 
 use crate::model::order::Saved;
 use crate::proto::Code;
+use crate::sys::fault;
 use crate::sys::replace::{self, Sync};
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -58,6 +59,7 @@ pub(super) fn write(path: &Path, workers: Vec<Saved>) -> Result<(), DumpError> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
         Err(e) => return Err(fail("read", path)(e)),
     }
+    fault::pass("dump.copied");
     replace::file(path, &text, Sync::Disk).map_err(fail("write", path))
 }
 

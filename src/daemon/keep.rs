@@ -3,6 +3,7 @@
 use super::states::States;
 use crate::keeper::{Link, Tag};
 use crate::node::Keep;
+use crate::sys::fault;
 use std::os::fd::BorrowedFd;
 
 /// The keeper behind the door that the Node room knows.
@@ -12,6 +13,7 @@ pub(super) struct Keeper(pub(super) Link, pub(super) States);
 impl Keep for Keeper {
     fn keep(&self, entry: u64, index: u32, fd: BorrowedFd<'_>) {
         complain("keep a listening socket", self.0.keep(entry, Tag { kind: Tag::LISTENER, index }, fd));
+        fault::pass("hub.listener_kept");
         self.1.listener(entry, &self.0);
     }
 

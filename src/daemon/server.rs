@@ -2,6 +2,7 @@
 
 use super::mailbox::Desk;
 use super::session;
+use crate::sys::fault;
 use crate::sys::paths::Home;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -21,6 +22,7 @@ const FREE: usize = SESSIONS / 2;
 /// nobody serves the old one.
 pub(super) fn bind(home: &Home) -> io::Result<StdListener> {
     let path = home.socket();
+    fault::at("server.bind")?;
     match std::fs::remove_file(&path) {
         Ok(()) => {}
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
@@ -54,7 +56,8 @@ pub(super) async fn serve(listener: StdListener, desk: Desk) -> io::Result<()> {
     let us = rustix::process::geteuid().as_raw();
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return Ok(()) };
-        let stream = match listener.accept().await {
+        let accepted = listener.accept().await;
+        let stream = match fault::at("server.accept").and(accepted) {
             Ok((stream, _address)) => stream,
             Err(error) => {
                 // Out of descriptors: the backlog holds the client until some are free.

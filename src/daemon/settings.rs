@@ -5,6 +5,7 @@
 use crate::logs::{Plan, Pump};
 use crate::model::Rotation;
 use crate::model::rotation::{MODULE, Word, WordError};
+use crate::sys::fault;
 use crate::sys::paths::Home;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -176,6 +177,7 @@ fn write(path: &Path, conf: &Conf) -> io::Result<()> {
     let form = serde_json::ser::PrettyFormatter::with_indent(b"    ");
     conf.serialize(&mut serde_json::Serializer::with_formatter(&mut text, form))?;
     let aside = path.with_extension("json.tmp");
+    fault::at("settings.write")?;
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
     file.write_all(&text)?;
     file.sync_all()?;

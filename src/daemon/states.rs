@@ -6,6 +6,7 @@
 use crate::keeper::{Link, Tag};
 use crate::supervisor::Record;
 use crate::sys::child::Member;
+use crate::sys::fault;
 use crate::sys::kin;
 use crate::sys::paths::Home;
 use serde::{Deserialize, Serialize};
@@ -77,13 +78,18 @@ impl States {
 
     /// The entry is no more.
     pub(super) fn forget(&self, entry: u64) {
+        fault::pass("state.forget");
         // It may never have been written.
         drop(std::fs::remove_file(self.path(entry)));
     }
 
     /// All of this boot, by entry; those of another are removed.
     pub(super) fn read(&self) -> BTreeMap<u64, State> {
-        let files = std::fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        let files = fault::at("states.read")
+            .and_then(|()| std::fs::read_dir(&self.dir))
+            .into_iter()
+            .flatten()
+            .flatten();
         let mut states = BTreeMap::new();
         for path in files.map(|file| file.path()) {
             let entry = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
@@ -116,10 +122,12 @@ impl States {
         let path = self.path(entry);
         let draft = path.with_extension("new");
         let write = || -> io::Result<()> {
+            fault::at("states.open")?;
             let mut options = std::fs::OpenOptions::new();
             let file = options.write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
             let mut file = io::BufWriter::new(file);
             serde_json::to_writer(&mut file, state)?;
+            fault::pass("state.write");
             io::Write::flush(&mut file)
         };
         match write() {
@@ -129,6 +137,7 @@ impl States {
             }
             done => done?,
         }
+        fault::pass("state.rename");
         std::fs::rename(draft, path)
     }
 

@@ -5,7 +5,7 @@ use super::fanout::{Demand, Fanout, LogLines, Spot};
 use super::file::Files;
 use super::lines;
 use super::pipe::Stream;
-use super::record::Batch;
+use super::record::{Batch, Place};
 use super::spec::Source;
 use crate::model::tail;
 use bytes::Bytes;
@@ -24,7 +24,13 @@ impl Stream {
         fanout: &Fanout,
     ) {
         let [place, _] = batch.places;
-        let shared = self.sink.is_shared(files);
+        let (targets, shared) = (self.sink.paths.iter().zip(batch.places), self.sink.is_shared(files));
+        // One moment for who subscribes: what is told and where that ends.
+        let held = self.intake.clone();
+        let mut intake = held.lock();
+        for (path, place) in targets.filter_map(|(path, place)| Some((path.as_ref()?, place))) {
+            files.set_end(path, Place { offset: place.offset + rendered.len() as u64, ..place });
+        }
         // Without a file, those who come later see it from memory.
         let demand = if self.sink.has_file() {
             fanout.demand(source.worker, self.kind, bytes.len())
@@ -36,7 +42,7 @@ impl Stream {
             && !batch.ends_line
             && !shared
             && lines::whole(bytes) >= SMALL
-            && (self.splitter.is_empty() || self.told.goes_on(place))
+            && (self.splitter.is_empty() || intake.told.goes_on(place))
             && self.sink.paths[0].as_ref().is_some_and(|path| files.is_regular(path));
         let (lines, by_place) = match demand {
             Demand::Nobody => (self.splitter.skip(bytes), false),
@@ -44,7 +50,7 @@ impl Stream {
             Demand::Places | Demand::Bytes => (self.splitter.push(bytes), false),
         };
         let whole = self.splitter.is_empty();
-        let spot = self.told.batch(place, rendered, whole, batch.ends_line, shared);
+        let spot = intake.told.batch(place, rendered, whole, batch.ends_line, shared);
         if by_place {
             let told = if whole { bytes } else { bytes.get(..lines::whole(bytes)).unwrap_or_default() };
             let mut lines = self.lines(source, batch.at_ms, Bytes::new());

@@ -1,7 +1,7 @@
 //! One worker's channel: the socket with its in- and outbox. What the messages mean is not known here.
 
 use super::codec::{Flushed, Inbox, Line, MAX_QUEUED, Outbox, Piece, WHOLE};
-use crate::sys::{fd, socket};
+use crate::sys::{fault, fd, socket};
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -52,6 +52,7 @@ impl Channel {
     /// Watches `socket` under `token`.
     pub fn open(socket: OwnedFd, token: u64, epoll: &OwnedFd) -> Result<Channel, Errno> {
         socket::widen_buffer(&socket, MAX_QUEUED);
+        fault::errno("channel.open")?;
         epoll::add(epoll, &socket, EventData::new_u64(token), EventFlags::IN)?;
         Ok(Channel {
             socket,
@@ -73,7 +74,10 @@ impl Channel {
     pub fn peek(&self, buffer: &mut [u8]) -> Read {
         match fd::peek(&self.socket, buffer) {
             Ok(0) => Read::End,
-            Ok(bytes) => Read::Some(bytes),
+            Ok(bytes) => {
+                fault::pass("hub.peeked");
+                Read::Some(bytes)
+            }
             Err(Errno::AGAIN) => Read::Nothing,
             // ECONNRESET: it ended with something of ours unread; what it had said came before.
             Err(_) => Read::End,
@@ -95,6 +99,7 @@ impl Channel {
     /// Takes bytes off the socket that were looked at, once what they say is done: a daemon that is killed in between
     /// leaves them to the next one. Descriptors that came along are closed: nobody here has a use for them.
     pub fn consume(&self, mut bytes: usize, scratch: &mut [u8]) {
+        fault::pass("hub.done");
         while bytes > 0 {
             let most = bytes.min(scratch.len());
             match fd::receive(&self.socket, scratch.get_mut(..most).unwrap_or_default()) {

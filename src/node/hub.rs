@@ -6,6 +6,7 @@ use super::event::{Keep, NodeEvent};
 use super::turn::{self, WAKE};
 use super::worker::ChannelSpec;
 use crate::model::Run;
+use crate::sys::fault;
 use rustix::event::epoll::{self, CreateFlags, EventFlags};
 use rustix::event::{EventfdFlags, eventfd};
 use serde_json::Value;
@@ -42,6 +43,7 @@ impl Hub {
     /// then closes. It waits for room in that channel, so whoever receives must never wait for the hub, and does not
     /// have to: no order below waits.
     pub fn start(keep: Arc<dyn Keep>, events: Sender<NodeEvent>) -> io::Result<Hub> {
+        fault::at("hub.start")?;
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         epoll::add(&epoll, &wake, epoll::EventData::new_u64(WAKE), EventFlags::IN)?;

@@ -6,7 +6,7 @@ use super::hub::{Command, Queue};
 use super::line;
 use super::listener::Listener;
 use crate::model::Run;
-use crate::sys::socket;
+use crate::sys::{fault, socket};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, EventFlags};
 use rustix::event::{EventfdFlags, eventfd};
@@ -150,6 +150,7 @@ impl Core {
             let Some(socket) = listener.sockets.get_mut(&index) else { return };
             match socket::accept(&socket.fd) {
                 Ok(connection) => {
+                    fault::pass("hub.accepted");
                     if let Some((run, connection)) = listener.rotation.hand_over(Arc::new(connection)) {
                         self.hand_over(entry, run, connection);
                     }
@@ -202,5 +203,6 @@ impl Core {
         worker.handed.insert(seq, entry);
         channel.outbox.push_handle(line, connection, Purpose::Connection { seq });
         self.flush(run);
+        fault::pass("hub.handed");
     }
 }

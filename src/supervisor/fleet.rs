@@ -104,8 +104,8 @@ impl Fleet {
             Event::Ordered { ticket, order } => self.ordered(ticket, order, turn),
             Event::Attached { found } => self.attach(found, turn),
             Event::Spawned { run, pid } => self.at(run, turn, |w, turn| w.spawned(run, pid, turn)),
-            Event::SpawnFailed { run, what } => {
-                self.at(run, turn, |w, turn| w.spawn_failed(run, what, turn));
+            Event::SpawnFailed { run, what, may_pass } => {
+                self.at(run, turn, |w, turn| w.spawn_failed(run, what, may_pass, turn));
             }
             Event::Online { run } => {
                 self.at(run, turn, |w, turn| w.reported(run, |entry| entry.online = true, turn));

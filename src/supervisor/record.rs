@@ -56,9 +56,21 @@ pub struct Record {
     /// What went wrong with the present or last process beside its end; completes "failed to …".
     #[serde(default)]
     pub trouble: Option<String>,
+    /// While its start is tried again: what for, and how patiently.
+    #[serde(default)]
+    pub retry: Option<Retry>,
     /// It is to be removed from the fleet once its processes are gone (delete, scale down).
     #[serde(default)]
     pub leaving: bool,
+}
+
+/// A start that failed because the system was short of something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retry {
+    /// Why it was to be started.
+    pub cause: Reason,
+    /// Time between the last two attempts.
+    pub after: Duration,
 }
 
 /// What an entry is to its worker.

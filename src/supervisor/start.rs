@@ -186,6 +186,7 @@ impl Fleet {
             listening: Vec::new(),
             node_version: None,
             trouble: None,
+            retry: None,
             leaving: false,
         };
         let mut worker = Worker::new(Entry::vacant(record));
@@ -234,7 +235,9 @@ impl Fleet {
 /// Running, or about to run without being asked again.
 fn is_started(worker: &Worker) -> bool {
     match worker.state() {
-        State::Starting | State::Running | State::Ready | State::Backoff => true,
+        State::Starting | State::Running | State::Ready => true,
+        // Who starts it again wants it tried now.
+        State::Backoff => worker.current.record.retry.is_none(),
         State::Stopping => worker.desired() == Desired::Up,
         State::Down | State::Failed => false,
     }

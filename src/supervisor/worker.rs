@@ -212,6 +212,7 @@ impl Worker {
         let record = &mut self.current.record;
         record.desired = Desired::Up;
         record.leaving = false;
+        record.retry = None;
         match &reason {
             Reason::Started | Reason::RestartRequested | Reason::ReloadRequested => {
                 record.created = turn.now;
@@ -270,10 +271,7 @@ impl Worker {
     /// A timer that it expects is due.
     pub(super) fn due(&mut self, key: TimerKey, turn: &mut Turn<'_>) {
         match key.kind {
-            TimerKind::Start => {
-                let reason = self.current.record.reason.clone();
-                self.launch(reason, turn);
-            }
+            TimerKind::Start => self.start_due(turn),
             TimerKind::Ready => {
                 self.current.go(Cue::Up, None, &mut self.clock, turn);
             }

@@ -22,6 +22,7 @@ pub fn file(path: &Path, bytes: &[u8], sync: Sync) -> io::Result<()> {
     let aside = Path::new(&aside);
     let named = |e: io::Error| io::Error::new(e.kind(), format!("`{}`: {e}", path.display()));
     let write = || {
+        fault::at("replace.open")?;
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(aside)?;
         fault::at("replace.write")?;
         file.write_all(bytes)?;
@@ -30,6 +31,7 @@ pub fn file(path: &Path, bytes: &[u8], sync: Sync) -> io::Result<()> {
         }
         fault::at("replace.rename")?;
         std::fs::rename(aside, path)?;
+        fault::at("replace.renamed")?;
         match (sync, path.parent()) {
             (Sync::Disk, Some(dir)) => File::open(dir)?.sync_all(),
             (Sync::Disk, None) | (Sync::Cache, _) => Ok(()),
