@@ -104,10 +104,11 @@ impl LogLines {
         LogLines { bytes: self.bytes.slice(start..), lines: wanted.min(self.lines), spot, ..self.clone() }
     }
 
-    /// Bytes of lines, wherever they are.
+    /// What it weighs in a queue, in bytes. Lines that are told by their place are in no memory, but who is far behind
+    /// must be told so.
     pub fn size(&self) -> u64 {
         match (&self.spot, self.tail) {
-            (Some(spot), Some(_)) => spot.end - spot.start,
+            (Some(spot), Some(_)) => (spot.end - spot.start) / 8,
             (_, _) => self.bytes.len() as u64,
         }
     }

@@ -1,5 +1,5 @@
 //! What waits for one subscriber: bounded in bytes, the oldest goes first and is counted. Lines that are told by their
-//! place count as what they are, and grow together, so that who is slow is told of a long piece once.
+//! place count for an eighth, and grow together, so that who is slow is told of a long piece once.
 
 use super::fanout::{Delivery, Filter, LogLines};
 use std::collections::VecDeque;
@@ -29,9 +29,14 @@ impl Queue {
 
     /// Adds a batch; what is too much by now goes.
     pub fn push(&mut self, batch: LogLines) {
-        self.bytes += batch.size();
-        if !self.batches.back_mut().is_some_and(|last| last.goes_on_in(&batch, PIECE)) {
-            self.batches.push_back(batch);
+        let last =
+            self.batches.back_mut().map(|last| (last.size(), last.goes_on_in(&batch, PIECE), last.size()));
+        match last {
+            Some((before, true, after)) => self.bytes += after - before,
+            _other => {
+                self.bytes += batch.size();
+                self.batches.push_back(batch);
+            }
         }
         while self.bytes > self.capacity
             && self.batches.len() > 1
@@ -84,8 +89,8 @@ mod tests {
     }
 
     #[test]
-    fn places_that_follow_each_other_become_one_and_count_as_long_as_they_are() {
-        let mut queue = queue(5000);
+    fn places_that_follow_each_other_become_one_and_count_for_an_eighth() {
+        let mut queue = queue(5000 / 8);
         queue.push(at(0, 1000, 10));
         queue.push(at(1000, 3000, 20));
         queue.push(at(3500, 4000, 5));
