@@ -11,13 +11,16 @@
 mod support;
 
 mod apps;
+mod doors;
 mod errors;
 mod everyday;
+mod fallen;
 mod inject;
 mod lines;
 mod logs;
 mod matrix;
 mod output;
+mod places;
 mod ports;
 mod reading;
 mod ready;
@@ -25,6 +28,7 @@ mod rebuild;
 mod reload;
 mod rotate;
 mod runtimes;
+mod secrets;
 mod sockets;
 mod surprises;
 mod survive;
