@@ -25,6 +25,7 @@ mod lines;
 mod logs;
 mod matrix;
 mod output;
+mod places;
 mod ports;
 mod reading;
 mod ready;
