@@ -8,17 +8,62 @@ use super::pipe::{Inlet, Stream};
 use super::record::Record;
 use super::round::{Entry, Run, index, of_token, tokens};
 use super::seam;
-use super::spec::{Held, PumpNotice, SinkSpec, Source};
+use super::spec::{Held, Overflowed, PumpNotice, SinkSpec, Source};
 use crate::model::StreamKind;
 use crate::sys::clock;
 use crate::sys::fault;
 use crate::sys::pipe::capacity;
 use rustix::event::epoll;
 
+/// Time between two attempts at what the system had no room for.
+pub(super) const AGAIN_MS: u64 = 50;
+
 impl Run {
-    pub(super) fn obey(&mut self, command: Command) {
+    /// Carries out what could not be done before, and what is new.
+    pub(super) fn obey_all(&mut self) {
+        for command in std::mem::take(&mut self.late) {
+            let entry = command.entry();
+            self.obey(command);
+            if let Some(entry) = entry.filter(|entry| !self.is_late(*entry)) {
+                self.caught_up(entry);
+            }
+        }
+        for command in self.queue.take() {
+            self.obey(command);
+        }
+    }
+
+    fn is_late(&self, entry: u64) -> bool {
+        self.late.iter().any(|late| late.entry() == Some(entry))
+    }
+
+    /// Puts an order off, and says why; once, however often it is tried again.
+    fn put_off(&mut self, command: Command, entry: u64, error: &LogError) {
+        self.late.push_back(command);
+        if self.troubled.insert(entry) {
+            for stream in [StreamKind::Out, StreamKind::Err] {
+                self.told(entry, stream, error);
+            }
+        }
+    }
+
+    fn caught_up(&mut self, entry: u64) {
+        if self.troubled.remove(&entry) {
+            for stream in [StreamKind::Out, StreamKind::Err] {
+                let overflowed = Overflowed::default();
+                self.tell(PumpNotice::Recovered { entry, stream, failures: 1, overflowed });
+            }
+        }
+    }
+
+    /// Nothing comes before an order about the same entry that waits.
+    fn obey(&mut self, command: Command) {
+        if command.entry().is_some_and(|entry| self.is_late(entry)) {
+            self.late.push_back(command);
+            return;
+        }
         match command {
-            Command::Attach { entry, source, sink, held } => self.attach(entry, source, &sink, held),
+            Command::Attach { entry, source, sink, held } => self.attach(entry, source, sink, held),
             Command::Begin => self.begin(),
             Command::AddPipe { entry, stream, generation, pipe } => {
                 let inlet = Inlet { generation, capacity: capacity(&pipe), pipe };
@@ -85,14 +130,12 @@ impl Run {
         }
     }
 
-    fn attach(&mut self, entry: u64, source: Source, sink: &SinkSpec, held: Held) {
+    fn attach(&mut self, entry: u64, source: Source, sink: SinkSpec, held: Held) {
         let open = |stream| Ok((Record::open(&held.record, stream)?, Ledger::open(&held.record, stream)?));
         let (out, err) = match open(StreamKind::Out).and_then(|out| Ok((out, open(StreamKind::Err)?))) {
             Ok(both) => both,
             Err(error) => {
-                for stream in [StreamKind::Out, StreamKind::Err] {
-                    self.told(entry, stream, &error);
-                }
+                self.put_off(Command::Attach { entry, source, sink, held }, entry, &error);
                 return;
             }
         };
@@ -103,11 +146,11 @@ impl Run {
         let [first, second] = tokens(entry);
         let files = &mut self.tools.files;
         let streams = [
-            Stream::attach(first, StreamKind::Out, held.out_staging, out, sink, files),
-            Stream::attach(second, StreamKind::Err, held.err_staging, err, sink, files),
+            Stream::attach(first, StreamKind::Out, held.out_staging, out, &sink, files),
+            Stream::attach(second, StreamKind::Err, held.err_staging, err, &sink, files),
         ];
-        self.tools.enlist(sink, &source);
-        self.entries.insert(entry, Entry { source, sink: sink.clone(), streams });
+        self.tools.enlist(&sink, &source);
+        self.entries.insert(entry, Entry { source, sink, streams });
         self.ready.extend(tokens(entry));
     }
 
@@ -120,7 +163,9 @@ impl Run {
         let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
         let watch = || epoll::add(&self.epoll, &inlet.pipe, epoll::EventData::new_u64(token), flags);
         if let Err(error) = fault::errno("pump.watch").and_then(|()| watch()) {
-            self.told(entry, stream, &LogError::Pipe(error.into()));
+            let Inlet { generation, pipe, .. } = inlet;
+            let command = Command::AddPipe { entry, stream, generation, pipe };
+            self.put_off(command, entry, &LogError::Pipe(error.into()));
             return;
         }
         known.streams[index(stream)].add(inlet);

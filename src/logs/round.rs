@@ -4,9 +4,10 @@
 //! After a round it dawdles a little, so that a chatty stream costs one batch and not one a line, unless a pipe
 //! was found half full.
 
-use super::command::Queue;
+use super::command::{Command, Queue};
 use super::fanout::Fanout;
 use super::file::Files;
+use super::obey::AGAIN_MS;
 use super::pipe::{Stream, Tools};
 use super::rotate::Rotor;
 use super::spec::{PumpNotice, SinkSpec, Source};
@@ -43,6 +44,10 @@ pub(super) struct Run {
     pub(super) entries: HashMap<u64, Entry>,
     pub(super) begun: bool,
     pub(super) stopped: bool,
+    /// Orders for which the system had no room, in the order they came.
+    pub(super) late: VecDeque<Command>,
+    /// Entries of which it was told that something waits.
+    pub(super) troubled: BTreeSet<u64>,
     /// Tokens of streams that may have something to do. Pipes report edges, so a token stays until a step has
     /// found the pipes empty.
     pub(super) ready: BTreeSet<u64>,
@@ -80,6 +85,8 @@ impl Run {
             entries: HashMap::new(),
             begun: false,
             stopped: false,
+            late: VecDeque::new(),
+            troubled: BTreeSet::new(),
             ready: BTreeSet::new(),
             stuck: HashMap::new(),
             spilled: HashMap::new(),
@@ -93,9 +100,7 @@ impl Run {
     pub(super) fn run(mut self) {
         while !self.stopped {
             self.wait();
-            for command in self.queue.take() {
-                self.obey(command);
-            }
+            self.obey_all();
             if self.begun {
                 self.tools.rotor.tick(&mut self.tools.files);
             }
@@ -116,7 +121,8 @@ impl Run {
             (false, true) => retry,
         };
         let due = self.tools.rotor.due_in().filter(|_| self.begun);
-        let timeout = [timeout, due].into_iter().flatten().min().map(millis);
+        let late = (!self.late.is_empty()).then_some(AGAIN_MS);
+        let timeout = [timeout, due, late].into_iter().flatten().min().map(millis);
         let mut events = Vec::with_capacity(256);
         match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
