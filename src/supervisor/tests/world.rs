@@ -435,7 +435,8 @@ impl World {
         }
         let is_new = !self.restarts.contains_key(&record.worker);
         let is_retry = held.is_some_and(|held| {
-            held.failed && (held.record.state == State::Starting || held.record.retry.is_some())
+            let again = held.record.state == State::Backoff && held.record.retry.is_some();
+            held.failed && (held.record.state == State::Starting || again)
         });
         let restarts = self.restarts.entry(record.worker).or_default();
         match record.role {
