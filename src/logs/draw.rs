@@ -42,7 +42,7 @@ impl Stream {
             for (index, limit) in limits.enumerate() {
                 let (moved, stop) = self.draw(index, limit, target)?;
                 total += moved;
-                step.busy |= total >= self.inlets[index].capacity / 2;
+                step.saw(total, self.inlets[index].capacity);
                 again |= index > 0 && moved > 0;
                 match stop {
                     Stop::Dry => {}

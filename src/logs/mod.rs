@@ -23,6 +23,7 @@ mod marks;
 mod obey;
 mod overflow;
 mod own;
+mod pace;
 mod pipe;
 pub mod pump;
 mod recent;

@@ -59,7 +59,7 @@ impl Stream {
                 },
             }
         }
-        Ok(Step { busy: true, more: true })
+        Ok(Step { busy: true, more: true, ..step })
     }
 
     /// Spill → staging.

@@ -118,8 +118,19 @@ fn files_of(sink: &SinkSpec) -> impl Iterator<Item = &Path> {
 pub struct Step {
     /// A pipe was at least half full: it would be unwise to dawdle.
     pub busy: bool,
+    /// How full the fullest pipe was, in thousandths.
+    pub filled: u32,
     /// The budget ran out before the pipes did.
     pub more: bool,
+}
+
+impl Step {
+    /// A pipe that holds `capacity` bytes held so many.
+    pub(super) fn saw(&mut self, bytes: usize, capacity: usize) {
+        self.busy |= bytes >= capacity / 2;
+        let filled = bytes.saturating_mul(1000) / capacity.max(1);
+        self.filled = self.filled.max(u32::try_from(filled).unwrap_or(u32::MAX));
+    }
 }
 
 /// Why bytes may be written that do not end a line.
@@ -243,7 +254,7 @@ impl Stream {
                 }
             }
         }
-        Ok(Step { busy: true, more: true })
+        Ok(Step { busy: true, more: true, ..step })
     }
 
     /// At the end of a pipe an unfinished line is over, unless it is already a newer generation's: the older

@@ -1,13 +1,14 @@
 //! The pump's thread: one that drives all streams. It waits for pipes and commands, never for a subscriber or the
 //! owner. (A disk that hangs hangs it; then workers go on until their pipes are full.)
 //!
-//! After a round it dawdles a little, so that a chatty stream costs one batch and not one a line, unless a pipe
+//! After a round it dawdles a little ([`Pace`]), so that a chatty stream costs one batch and not one a line, unless a pipe
 //! was found half full.
 
 use super::command::{Command, Queue};
 use super::fanout::Fanout;
 use super::file::Files;
 use super::obey::AGAIN_MS;
+use super::pace::Pace;
 use super::pipe::{Stream, Tools};
 use super::rotate::Rotor;
 use super::spec::{PumpNotice, SinkSpec, Source};
@@ -22,10 +23,9 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
-/// Time to let bytes gather after a round.
-const DAWDLE_MS: u64 = 3;
 /// Troubles wait in a queue of this length for an owner who does not listen.
 const OWED_NOTICES: usize = 1024;
 /// Epoll token of the command queue; streams have `entry << 1 | stream`.
@@ -52,6 +52,7 @@ pub(super) struct Run {
     /// found the pipes empty.
     pub(super) ready: BTreeSet<u64>,
     pub(super) stuck: HashMap<u64, Stuck>,
+    pace: Pace,
     /// Bytes in memory, by stream.
     pub(super) spilled: HashMap<u64, u64>,
     /// Entries closed before the start.
@@ -89,6 +90,7 @@ impl Run {
             troubled: BTreeSet::new(),
             ready: BTreeSet::new(),
             stuck: HashMap::new(),
+            pace: Pace::default(),
             spilled: HashMap::new(),
             closing: Vec::new(),
             settling: Vec::new(),
@@ -104,8 +106,12 @@ impl Run {
             if self.begun {
                 self.tools.rotor.tick(&mut self.tools.files);
             }
-            if self.begun && self.round() && !self.stopped {
-                self.dawdle();
+            if self.begun {
+                let patient = self.round();
+                let pause = self.pace.pause(clock::monotonic_ns());
+                if patient && !pause.is_zero() && !self.stopped {
+                    self.dawdle(pause);
+                }
             }
             self.report();
         }
@@ -161,6 +167,7 @@ impl Run {
         let spilled = overflowed.spilled;
         match outcome {
             Ok(step) => {
+                self.pace.saw(step.filled);
                 if let Some(stuck) = self.stuck.remove(&token) {
                     let failures = stuck.failures;
                     self.tell(PumpNotice::Recovered { entry, stream, failures, overflowed });
@@ -175,9 +182,9 @@ impl Run {
     }
 
     /// Lets bytes gather; a command ends it.
-    fn dawdle(&self) {
+    fn dawdle(&self, pause: Duration) {
         let mut watched = [PollFd::new(&self.queue.wake, PollFlags::IN)];
-        if let Err(error) = poll(&mut watched, Some(&millis(DAWDLE_MS))) {
+        if let Err(error) = poll(&mut watched, Some(&Timespec::try_from(pause).unwrap_or_default())) {
             tracing::debug!(%error, "failed to let log bytes gather");
         }
     }
