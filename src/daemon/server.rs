@@ -1,5 +1,6 @@
 //! The control socket: who may connect, and one session each.
 
+use super::door::{Door, Spare};
 use super::mailbox::Desk;
 use super::session;
 use crate::sys::fault;
@@ -9,8 +10,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener as StdListener;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixStream;
 use tokio::sync::Semaphore;
 
 /// Sessions at a time; further clients wait in the backlog.
@@ -49,23 +49,13 @@ pub(super) fn inherited(fd: OwnedFd) -> StdListener {
 }
 
 /// Accepts for ever.
-pub(super) async fn serve(listener: StdListener, desk: Desk) -> io::Result<()> {
-    listener.set_nonblocking(true)?;
-    let listener = UnixListener::from_std(listener)?;
+pub(super) async fn serve(listener: StdListener, spare: Spare, desk: Desk) -> io::Result<()> {
+    let mut door = Door::new(listener, spare)?;
     let places = Arc::new(Semaphore::new(SESSIONS));
     let us = rustix::process::geteuid().as_raw();
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return Ok(()) };
-        let accepted = listener.accept().await;
-        let stream = match fault::at("server.accept").and(accepted) {
-            Ok((stream, _address)) => stream,
-            Err(error) => {
-                // Out of descriptors: the backlog holds the client until some are free.
-                tracing::warn!(%error, "failed to accept a client");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            }
-        };
+        let stream = door.next().await;
         if !may_enter(&stream, us) {
             continue;
         }
