@@ -11,7 +11,7 @@ use super::{sockets, spawn};
 use crate::keeper::{Entry, EntryState, FromKeeper, Link, Tag};
 use crate::logs::{Held, SpillFiles};
 use crate::model::files::WorkerFiles;
-use crate::model::{Exit, Run, Stamp, StreamKind};
+use crate::model::{Exit, Run, Stamp, State, StreamKind};
 use crate::supervisor::event::{Found, Process as Fate};
 use crate::supervisor::{Event, Record};
 use crate::sys::{child, clock, ending, fault};
@@ -86,7 +86,8 @@ pub(super) fn read(link: &Link) -> io::Result<Handover> {
                 FromKeeper::Spawned { .. }
                 | FromKeeper::SpawnFailed { .. }
                 | FromKeeper::Exited { .. }
-                | FromKeeper::Upgraded { .. },
+                | FromKeeper::Upgraded { .. }
+                | FromKeeper::Pong,
             ) => {}
         }
     }
@@ -126,8 +127,18 @@ impl Owner {
                 Fate::None | Fate::Alive { .. } => None,
             })
             .collect();
+        // Ends that were under way when the daemon before us died: somebody of their trees may be left.
+        let half_ended: Vec<Run> = found
+            .iter()
+            .filter(|one| one.record.state == State::Stopping && one.record.app.stop.treekill)
+            .filter(|one| !matches!(one.process, Fate::Alive { .. }))
+            .map(|one| one.record.run)
+            .collect();
         self.happen(Event::Attached { found });
         fault::pass("attach.told");
+        for run in half_ended {
+            self.sweep(run);
+        }
         for run in ended {
             // Where the exit led to a new process, its SPAWN has acknowledged it and this is stale.
             complain("acknowledge an exit", self.link.ack(run));

@@ -17,6 +17,7 @@ use crate::supervisor::Fleet;
 use crate::sys::clock;
 use crate::sys::fault;
 use crate::sys::fd::inherit;
+use crate::sys::lock::Lock;
 use crate::sys::paths::Home;
 use crate::sys::replace::{self, Sync};
 use anyhow::Context;
@@ -52,6 +53,22 @@ fn start(home: &Home, ready: &mut Option<File>) -> anyhow::Result<()> {
     runtime.block_on(serve(home, link, spare, ready))
 }
 
+/// Keepers that are starting free their lock in this time (milliseconds), if they do not stay.
+const PATIENCE: u64 = 1000;
+
+/// A keeper that died before it gave us its lock has freed it: somebody may have started another one, whose daemon
+/// looks for the fleet as we would. There must not be two.
+fn be_the_only_one(home: &Home, link: &Link) -> anyhow::Result<()> {
+    let tag = Tag::new(Tag::LOCK, 0);
+    if link.held(0, &[tag]).is_empty() {
+        let lock =
+            Lock::patient(&home.keeper_lock(), PATIENCE, || false).context("take the keeper's lock")?;
+        let lock = lock.context("take over: another keeper has done so")?;
+        link.keep(0, tag, lock.as_fd()).context("keep the keeper's lock")?;
+    }
+    Ok(())
+}
+
 async fn serve(home: &Home, link: Link, spare: Spare, ready: &mut Option<File>) -> anyhow::Result<()> {
     let fanout = Fanout::new();
     journal::start(fanout.clone());
@@ -63,6 +80,7 @@ async fn serve(home: &Home, link: Link, spare: Spare, ready: &mut Option<File>) 
     let mark = format!("PMON_HOME={}", home.root().display());
     if handover.cut {
         tracing::warn!("the keeper is gone, another one takes its place");
+        be_the_only_one(home, &link)?;
         if let Err(error) = link.rebuild(&mark) {
             // It is tried again when we serve.
             tracing::error!(%error, "failed to start another keeper");

@@ -16,6 +16,7 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixStream;
 
 /// Our own descriptors are above this, out of the way of the numbers that children get theirs at.
 pub(super) const OWN_FDS: RawFd = 64;
@@ -128,7 +129,8 @@ fn prepare(home: &Home, ready: Option<OwnedFd>) -> io::Result<(Lock, Keeper<Pmon
 fn lock(home: &Home) -> io::Result<Lock> {
     let path = home.keeper_lock();
     let failed = |why: String| io::Error::other(format!("take the lock `{}`: {why}", path.display()));
-    match Lock::patient(&path, HANDOVER) {
+    // Whose daemon can be reached, he is not about to end.
+    match Lock::patient(&path, HANDOVER, || UnixStream::connect(home.socket()).is_ok()) {
         Ok(Some(lock)) => {
             lock.sign().map_err(|e| failed(e.to_string()))?;
             Ok(lock)

@@ -152,6 +152,8 @@ pub enum ToKeeper {
         entry: u64,
         blob: Vec<u8>,
     },
+    /// Records of many entries, all or none.
+    Blobs(Vec<(u64, Vec<u8>)>),
     Ack(Run),
     Forget {
         entry: u64,
@@ -239,6 +241,7 @@ pub enum ToDaemon {
         keeper_pid: u32,
         refusal: Vec<u8>,
     },
+    Pong,
 }
 
 const SPAWN: u16 = 1;
@@ -322,6 +325,12 @@ impl ToKeeper {
                 })
             }
             ToKeeper::Ping => Message::new(13, NOBODY, 0),
+            ToKeeper::Blobs(blobs) => Message::new(14, NOBODY, 0).with(|to| {
+                to.count(blobs.len());
+                for (entry, blob) in blobs {
+                    to.u64(*entry).bytes(blob);
+                }
+            }),
         }
     }
 
@@ -353,6 +362,7 @@ impl ToKeeper {
                 ToKeeper::Adopt(Adopt { run, pid, exited, spawned_ms, keep, blob })
             }
             13 => ToKeeper::Ping,
+            14 => ToKeeper::Blobs(body.many(12, |from| Ok((from.u64()?, from.bytes()?)))?),
             _ => return Ok(None),
         }))
     }
@@ -436,6 +446,7 @@ impl ToDaemon {
                 .with(|to| {
                     to.bytes(refusal);
                 }),
+            ToDaemon::Pong => Message::new(71, NOBODY, 0),
         }
     }
 
@@ -481,6 +492,7 @@ impl ToDaemon {
                 ToDaemon::Exited { run, pid: pid()?, status, exit_ms, usage }
             }
             70 => ToDaemon::Upgraded { keeper_pid: pid()?, refusal: body.bytes()? },
+            71 => ToDaemon::Pong,
             _ => return Ok(None),
         }))
     }
@@ -544,6 +556,7 @@ mod tests {
         let upgraded = ToDaemon::Upgraded { keeper_pid: 9, refusal: b"no".to_vec() };
         let golden = format!("4600010006000000{}0900000000000000020000006e6f", "00".repeat(16));
         assert_eq!(hex(&upgraded.encode()), golden);
+        assert_eq!(hex(&ToDaemon::Pong.encode()), format!("47000100{}", "00".repeat(28)));
     }
 
     #[test]
@@ -646,6 +659,7 @@ mod tests {
                 ToKeeper::Adopt(Adopt { run, pid, exited, spawned_ms, keep, blob })
             }),
             Just(ToKeeper::Ping),
+            prop::collection::vec((any::<u64>(), bytes()), 0..5).prop_map(ToKeeper::Blobs),
         ]
     }
 
@@ -674,6 +688,7 @@ mod tests {
                 ToDaemon::Entry { run, pid, state, spawned_ms, has_pidfd, tags, blob }
             }),
             Just(ToDaemon::End),
+            Just(ToDaemon::Pong),
             (run(), any::<u64>(), any::<u32>(), any::<u64>()).prop_map(|(run, token, pid, spawned_ms)| {
                 ToDaemon::Spawned { run, token, pid, spawned_ms }
             }),

@@ -97,6 +97,11 @@ impl Mirror {
             ToKeeper::Blob { entry, blob } => {
                 self.entries.entry(*entry).or_default().blob.clone_from(blob);
             }
+            ToKeeper::Blobs(blobs) => {
+                for (entry, blob) in blobs {
+                    self.entries.entry(*entry).or_default().blob.clone_from(blob);
+                }
+            }
             ToKeeper::Ack(run) => self.ack(*run),
             ToKeeper::Forget { entry } => {
                 let alive = |copy: &Copy| copy.process.as_ref().is_some_and(|p| p.ended.is_none());
@@ -178,7 +183,8 @@ impl Mirror {
                     process.ended = Some(*status);
                 }
             }
-            FromKeeper::Welcome { .. } | FromKeeper::End | FromKeeper::Upgraded { .. } => {}
+            FromKeeper::Welcome { .. } | FromKeeper::End | FromKeeper::Upgraded { .. } | FromKeeper::Pong => {
+            }
         }
     }
 

@@ -360,6 +360,9 @@ impl World {
             }
             Effect::Spawn(record) => self.spawn(record),
             Effect::Signal { run, signal, tree: _ } => self.signal(run, signal),
+            Effect::Sweep { run } => {
+                assert!(!self.live().contains(&run), "{run} is swept while it lives");
+            }
             Effect::SayShutdown { run } => self.signal(run, 2),
             Effect::Drain { run, .. } => {
                 if self.keeper.get(&run.entry).is_some_and(|held| held.manners == Manners::Obedient) {
