@@ -42,15 +42,13 @@ impl Door {
     /// The next client. Until there is room, further ones wait in the backlog.
     pub(super) async fn next(&mut self) -> UnixStream {
         loop {
-            if self.spare.0.is_none() {
-                self.spare = Spare::keep();
-            }
             let accepted = match fault::at("server.accept") {
                 Ok(()) => self.listener.accept().await,
                 Err(error) => Err(error),
             };
             match accepted {
                 Ok((stream, _address)) => {
+                    self.keep_one();
                     self.told &= self.spare.0.is_none();
                     return stream;
                 }
@@ -60,9 +58,16 @@ impl Door {
                     }
                     if self.spare.0.take().is_none() {
                         tokio::time::sleep(AGAIN).await;
+                        self.keep_one();
                     }
                 }
             }
+        }
+    }
+
+    fn keep_one(&mut self) {
+        if self.spare.0.is_none() {
+            self.spare = Spare::keep();
         }
     }
 }

@@ -13,6 +13,7 @@ mod support;
 mod apps;
 mod errors;
 mod everyday;
+mod exhaust;
 mod inject;
 mod lines;
 mod logs;
