@@ -131,6 +131,8 @@ impl Owner {
     pub(super) fn exited(&mut self, run: Run, exit: Exit) {
         self.hub.remove(run);
         self.probes.end(run);
+        self.pid_files.remove(&run);
+        self.unsampled.remove(&run);
         let process = self.processes.remove(&run);
         if let Some(process) = &process {
             remove_pid(&process.pid_file, process.pid);

@@ -5,7 +5,7 @@
 //! recovered before their pipes are read, and Node's listeners are there before its channels.
 
 use super::act::Over;
-use super::keep::complain;
+use super::keep::{complain, custody};
 use super::owner::{ENDING, Owner, Process};
 use super::{sockets, spawn};
 use crate::keeper::{Entry, EntryState, FromKeeper, Link, Tag};
@@ -154,8 +154,15 @@ impl Owner {
             let fd = entry.fds.pop().map(|(_, fd)| fd);
             self.sockets.adopt(entry.id, fd, &entry.blob, &self.link);
         } else {
-            let fds = entry.fds.into_iter().map(|(tag, fd)| (tag.index, fd)).collect();
-            self.hub.adopt_listener(entry.id, fds, entry.blob);
+            let (mut fds, mut connections) = (Vec::new(), Vec::new());
+            for (tag, fd) in entry.fds {
+                match custody(tag) {
+                    Some(custody) => connections.push((custody, fd)),
+                    None if tag.kind == Tag::LISTENER => fds.push((tag.index, fd)),
+                    None => {}
+                }
+            }
+            self.hub.adopt_listener(entry.id, fds, connections, entry.blob);
         }
     }
 

@@ -225,7 +225,8 @@ fn end(lost: &[Found], kin: &[Kin]) {
     wait(Instant::now() + GRACE);
 }
 
-/// A listening socket, from whichever worker has it. Nobody has one that the daemon accepted on itself: it is bound again.
+/// A listening socket, from whichever worker has it. One that the daemon accepted on, and of which nobody has a copy (no
+/// preload), is bound again.
 fn listener(id: u64, state: &State, adopted: &[Member]) -> Option<Entry> {
     let mut open: HashMap<u64, (Member, i32)> = HashMap::new();
     for member in adopted {
@@ -237,7 +238,9 @@ fn listener(id: u64, state: &State, adopted: &[Member]) -> Option<Entry> {
         let fd = kin::descriptor(*member, pidfd, *number).ok()?;
         kin::identity(&fd).is_ok_and(|(_, inode)| inode == held.inode).then_some((held.tag(), fd))
     };
-    let fds: Vec<_> = state.held.iter().filter_map(take).collect();
+    // Connections that waited in the daemon are nobody's any more.
+    let sockets = state.held.iter().filter(|held| held.kind == Tag::LISTENER);
+    let fds: Vec<_> = sockets.filter_map(take).collect();
     let blob = serde_json::to_vec(&state.record).ok()?;
     let entry = Entry {
         id,

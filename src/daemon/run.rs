@@ -169,6 +169,7 @@ impl Owner {
         match message {
             FromKeeper::Spawned { run, pid, .. } => self.spawned(run, pid),
             FromKeeper::SpawnFailed { run, errno, stage, .. } => {
+                self.pid_files.remove(&run);
                 let error = io::Error::from_raw_os_error(errno);
                 let Unmade { what, may_pass } = Unmade::because(stage, &error);
                 self.happen(Event::SpawnFailed { run, what, may_pass });

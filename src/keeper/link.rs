@@ -15,6 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::SocketType;
 use std::ffi::{CStr, CString};
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
@@ -36,7 +37,7 @@ struct Shared {
 }
 
 /// A process to start. At most 250 descriptors, counting one that is mapped and kept once.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct SpawnRequest<'a> {
     /// Entry and generation; a generation that the keeper has seen is ignored.
     pub run: Run,
@@ -60,6 +61,15 @@ pub struct SpawnRequest<'a> {
     pub keep: &'a [(Tag, BorrowedFd<'a>)],
     /// The entry's new record.
     pub blob: &'a [u8],
+}
+
+/// Environment and record may hold secrets.
+impl fmt::Debug for SpawnRequest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SpawnRequest { run, program, cwd, .. } = self;
+        let mut shown = f.debug_struct("SpawnRequest");
+        shown.field("run", run).field("program", program).field("cwd", cwd).finish_non_exhaustive()
+    }
 }
 
 impl Link {

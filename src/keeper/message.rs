@@ -31,6 +31,7 @@
 use super::bytes::{Malformed, Reader, Writer};
 use crate::model::Run;
 use crate::sys::spawn::{Creds, Stage};
+use std::fmt;
 use std::time::Duration;
 
 /// Of the protocol.
@@ -72,6 +73,10 @@ impl Tag {
     pub const LOCK: u8 = 103;
     /// The socket on which workers say `READY=1` (entry 0).
     pub const NOTIFY: u8 = 104;
+    /// A connection to a listener that waits for a worker to take it.
+    pub const WAITING: u8 = 105;
+    /// One that was handed to a worker, which has not answered.
+    pub const HANDED: u8 = 106;
 
     /// A tag; only the low 24 bits of `index` count.
     pub const fn new(kind: u8, index: u32) -> Tag {
@@ -104,7 +109,7 @@ pub struct Spent {
 }
 
 /// Kind and the three numbers of a header, and the body.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Message {
     /// What.
     pub kind: u16,
@@ -119,7 +124,7 @@ pub struct Message {
 }
 
 /// Start a process; see `link::SpawnRequest`. `map` and `keep` name descriptors by their place in the message.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields of link::SpawnRequest")]
 pub struct Spawn {
     pub run: Run,
@@ -242,6 +247,32 @@ pub enum ToDaemon {
         refusal: Vec<u8>,
     },
     Pong,
+}
+
+/// Bodies may hold secrets: environments and records.
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Message { kind, id, generation, request, body } = self;
+        write!(
+            f,
+            "Message {{ kind: {kind}, id: {id}, generation: {generation}, request: {request}, body: {} bytes }}",
+            body.len()
+        )
+    }
+}
+
+impl fmt::Debug for Spawn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Spawn { run, token, program, cwd, .. } = self;
+        let (program, cwd) = (String::from_utf8_lossy(program), String::from_utf8_lossy(cwd));
+        let mut shown = f.debug_struct("Spawn");
+        shown
+            .field("run", run)
+            .field("token", token)
+            .field("program", &program)
+            .field("cwd", &cwd)
+            .finish_non_exhaustive()
+    }
 }
 
 const SPAWN: u16 = 1;

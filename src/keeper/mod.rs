@@ -11,6 +11,8 @@ pub mod daemon;
 mod datagram;
 mod enter;
 mod entry;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod heir;
 mod image;
 pub mod link;

@@ -18,6 +18,8 @@ mod error;
 pub mod fanout;
 mod file;
 mod format;
+#[doc(hidden)]
+pub mod fuzz;
 mod hall;
 mod handle;
 mod hang;

@@ -49,7 +49,7 @@ pub(super) struct Core {
     pub(super) sources: BTreeMap<u64, Source>,
     last_token: u64,
     pub(super) last_entry: u64,
-    last_seq: u64,
+    pub(super) last_seq: u64,
     buffer: Vec<u8>,
     scratch: Vec<u8>,
     /// Milliseconds of the monotonic clock at the start of this turn.

@@ -33,7 +33,7 @@ pub struct Creds {
 pub type FileLimit = rustix::process::Rlimit;
 
 /// What to start and in which surroundings. Descriptors not in `map` are inherited unless close-on-exec.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Program<'a> {
     /// File to run; no search along PATH.
     pub file: &'a CStr,
@@ -51,6 +51,13 @@ pub struct Program<'a> {
     pub map: &'a [(RawFd, BorrowedFd<'a>)],
     /// What is not ours to pass on.
     pub baseline: Baseline,
+}
+
+/// The environment may hold secrets.
+impl fmt::Debug for Program<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Program").field("file", &self.file).field("cwd", &self.cwd).finish_non_exhaustive()
+    }
 }
 
 /// What the keeper changed for itself and children must not inherit.

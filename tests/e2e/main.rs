@@ -11,9 +11,11 @@
 mod support;
 
 mod apps;
+mod doors;
 mod errors;
 mod everyday;
 mod exhaust;
+mod fallen;
 mod inject;
 mod lines;
 mod logs;
@@ -26,6 +28,7 @@ mod rebuild;
 mod reload;
 mod rotate;
 mod runtimes;
+mod secrets;
 mod sockets;
 mod surprises;
 mod survive;

@@ -110,6 +110,7 @@ impl Fault {
                 Mute,
             ],
             Effect::Signal { .. } => &[Lost, GoneBefore],
+            Effect::Sweep { .. } => &[Lost],
             Effect::Keep(_) | Effect::SayShutdown { .. } | Effect::Drain { .. } | Effect::Reply { .. } => {
                 &[Lost]
             }
