@@ -1,6 +1,7 @@
 //! From `pmon daemon` to a daemon that serves, or to one line that says why not.
 
 use super::attach;
+use super::door::Spare;
 use super::keep::Keeper;
 use super::mailbox::{CHANGES, Desk, LETTERS};
 use super::owner::{Outlets, Owner};
@@ -43,12 +44,13 @@ pub fn enter(home: &Home, ready: Option<i32>) -> anyhow::Result<()> {
 
 fn start(home: &Home, ready: &mut Option<File>) -> anyhow::Result<()> {
     let link = Link::inherited().context("reach the keeper")?;
+    let spare = Spare::keep();
     fault::pass("boot.begun");
     rustix::thread::set_name(c"pm-daemon").context("name the process")?;
     crate::sys::limits::raise_open_files();
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
-    runtime.block_on(serve(home, link, ready))
+    runtime.block_on(serve(home, link, spare, ready))
 }
 
 /// Keepers that are starting free their lock in this time (milliseconds), if they do not stay.
@@ -67,7 +69,7 @@ fn be_the_only_one(home: &Home, link: &Link) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn serve(home: &Home, link: Link, ready: &mut Option<File>) -> anyhow::Result<()> {
+async fn serve(home: &Home, link: Link, spare: Spare, ready: &mut Option<File>) -> anyhow::Result<()> {
     let fanout = Fanout::new();
     journal::start(fanout.clone());
     // From here on the keeper may take silence for a frost. Should it be gone, reading says so.
@@ -145,7 +147,7 @@ async fn serve(home: &Home, link: Link, ready: &mut Option<File>) -> anyhow::Res
     // Should the keeper be gone by now, the loop notices and another one is told.
     drop(link.ready());
     fault::pass("boot.ready");
-    let server = tokio::spawn(server::serve(control, desk));
+    let server = tokio::spawn(server::serve(control, spare, desk));
     if let Some(mut pipe) = ready.take() {
         // The client may have left.
         drop(writeln!(pipe, "ready"));

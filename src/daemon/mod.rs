@@ -8,6 +8,7 @@ mod act;
 mod answer;
 mod attach;
 mod boot;
+mod door;
 mod dump;
 mod follow;
 #[doc(hidden)]

@@ -29,6 +29,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 /// How often an exit code that is late is looked for.
 const LOOK: Duration = Duration::from_millis(25);
+const SIGKILL: i32 = 9;
 /// Answers under way get this long when the daemon ends.
 const FAREWELL: Duration = Duration::from_millis(150);
 
@@ -195,6 +196,11 @@ impl Owner {
             NodeEvent::Reported { run, usage } => self.happen(Event::Reported { run, usage }),
             NodeEvent::Axm { run, axm } => self.happen(Event::AxmChanged { run, axm }),
             NodeEvent::Troubled { run, what } => self.happen(Event::Troubled { run, what }),
+            NodeEvent::Unheard { run, what } => {
+                self.happen(Event::Troubled { run, what });
+                // Deaf it is of no use, and it would not notice: others hold its channel open.
+                super::keep::complain("end a worker", self.link.kill(run, SIGKILL, false));
+            }
             NodeEvent::NodeVersion { run, version } => self.happen(Event::NodeVersion { run, version }),
             NodeEvent::Note { run, text } => tracing::warn!(run = %run, "{text}"),
             NodeEvent::Voluntary { run } => tracing::debug!(run = %run, "leaves by its own will"),

@@ -1,5 +1,6 @@
 //! The control socket: who may connect, and one session each.
 
+use super::door::{Door, Spare};
 use super::mailbox::Desk;
 use super::places::Places;
 use super::session;
@@ -13,8 +14,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener as StdListener;
 use std::path::Path;
-use std::time::Duration;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixStream;
 
 /// Binds the control socket, 0600, in place of one that a dead daemon left. The keeper's lock is ours, so
 /// nobody serves the old one.
@@ -57,23 +57,13 @@ pub(super) fn inherited(fd: OwnedFd) -> StdListener {
 }
 
 /// Accepts for ever.
-pub(super) async fn serve(listener: StdListener, desk: Desk) -> io::Result<()> {
-    listener.set_nonblocking(true)?;
-    let listener = UnixListener::from_std(listener)?;
+pub(super) async fn serve(listener: StdListener, spare: Spare, desk: Desk) -> io::Result<()> {
+    let mut door = Door::new(listener, spare)?;
     let places = Places::new();
     let us = rustix::process::geteuid().as_raw();
     loop {
         let place = places.enter().await;
-        let accepted = listener.accept().await;
-        let stream = match fault::at("server.accept").and(accepted) {
-            Ok((stream, _address)) => stream,
-            Err(error) => {
-                // Out of descriptors: the backlog holds the client until some are free.
-                tracing::warn!(%error, "failed to accept a client");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            }
-        };
+        let stream = door.next().await;
         if let Err(why) = may_enter(&stream, us) {
             refuse(&stream, why);
             continue;

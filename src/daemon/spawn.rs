@@ -62,8 +62,10 @@ impl From<String> for Unmade {
 const SHORTAGES: [Errno; 7] =
     [Errno::AGAIN, Errno::NOMEM, Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOSPC, Errno::TXTBSY];
 
-/// Numbers of descriptors that starts leave free: for clients, for what the keeper passes, for reading /proc.
+/// Numbers of descriptors that starts leave free: for clients, for reading /proc, for a rotation. Of a low limit a part
+/// must do, but not less than one start itself still needs for copies of what it made.
 const SPARE: u64 = 64;
+const LEAST: u64 = 24;
 
 impl Owner {
     /// Starts the process of a record. Nothing was started if it fails.
@@ -176,8 +178,7 @@ fn leave_some_free(last: &OwnedFd) -> Result<(), Unmade> {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let number = u64::try_from(last.as_raw_fd()).unwrap_or_default();
     match limit {
-        // Of a very low limit a part must do.
-        Some(limit) if number + SPARE.min(limit / 4) >= limit => {
+        Some(limit) if number + SPARE.min(limit / 4).max(LEAST) >= limit => {
             let what = format!("make pipes within the daemon's limit of {limit} open files");
             Err(Unmade::because(what, &Errno::MFILE.into()))
         }

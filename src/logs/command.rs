@@ -66,6 +66,27 @@ pub enum Command {
     Stop,
 }
 
+impl Command {
+    /// The entry it is about, if it is about one.
+    pub fn entry(&self) -> Option<u64> {
+        match self {
+            Command::Attach { entry, .. }
+            | Command::AddPipe { entry, .. }
+            | Command::AddSpill { entry, .. }
+            | Command::SetSource { entry, .. }
+            | Command::SetSink { entry, .. }
+            | Command::Close { entry } => Some(*entry),
+            Command::Begin
+            | Command::Flush { .. }
+            | Command::Subscribe { .. }
+            | Command::Plan(_)
+            | Command::Reopen
+            | Command::Settle { .. }
+            | Command::Stop => None,
+        }
+    }
+}
+
 /// Commands on their way. Not bounded by a number, as the owner must not wait for a hanging disk: what grows
 /// with the number of workers carries descriptors, of which there are not too many.
 #[derive(Debug)]

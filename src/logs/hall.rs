@@ -11,6 +11,7 @@ use super::draw::Step;
 use super::fanout::Fanout;
 use super::file::Files;
 use super::intake::Shared;
+use super::late::Late;
 use super::pipe::{Inlet, Stream};
 use super::rotate::Rotor;
 use super::spec::{PumpNotice, SinkSpec, Source};
@@ -97,6 +98,7 @@ pub(super) struct Run {
     pub(super) spilled: HashMap<u64, u64>,
     /// Dropped bytes that the owner was told of when all seemed well, by stream.
     pub(super) dropped: HashMap<u64, u64>,
+    pub(super) late: Late,
     /// Entries closed before the start.
     pub(super) closing: Vec<u64>,
     pub(super) settling: Vec<oneshot::Sender<()>>,
@@ -131,6 +133,7 @@ impl Hall {
             stuck: HashMap::new(),
             spilled: HashMap::new(),
             dropped: HashMap::new(),
+            late: Late::default(),
             closing: Vec::new(),
             settling: Vec::new(),
             notices,

@@ -25,6 +25,7 @@ mod handle;
 mod hang;
 mod intake;
 pub mod kept;
+mod late;
 mod ledger;
 pub mod lines;
 mod marks;

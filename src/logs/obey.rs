@@ -22,6 +22,11 @@ use std::path::PathBuf;
 
 impl Leader {
     pub(super) fn obey(&mut self, command: Command) {
+        let mut run = self.hall.lock();
+        if run.late.holds(&command) {
+            return run.late.push(command);
+        }
+        drop(run);
         match command {
             Command::Attach { entry, source, sink, held } => self.attach(entry, source, sink, held),
             Command::Begin => self.begin(),
@@ -89,10 +94,7 @@ impl Leader {
         let (out, err) = match open(StreamKind::Out).and_then(|out| Ok((out, open(StreamKind::Err)?))) {
             Ok(both) => both,
             Err(error) => {
-                for stream in [StreamKind::Out, StreamKind::Err] {
-                    run.told(entry, stream, &error);
-                }
-                return;
+                return run.put_off(Command::Attach { entry, source, sink, held }, &error);
             }
         };
         if run.entries.contains_key(&entry) {
@@ -125,8 +127,9 @@ impl Leader {
         let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
         let watch = || epoll::add(&self.hall.epoll, &inlet.pipe, epoll::EventData::new_u64(token), flags);
         if let Err(error) = fault::errno("pump.watch").and_then(|()| watch()) {
-            run.told(entry, stream, &LogError::Pipe(error.into()));
-            return;
+            let Inlet { generation, pipe, .. } = inlet;
+            let order = Command::AddPipe { entry, stream, generation, pipe };
+            return run.put_off(order, &LogError::Pipe(error.into()));
         }
         known.streams[index(stream)].intake.lock().add(inlet);
         run.ready.insert(token);

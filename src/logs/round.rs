@@ -5,6 +5,7 @@
 //! was found half full.
 
 use super::hall::{COMMANDS, Hall, Run, tokens};
+use super::late::AGAIN_MS;
 use super::pace::Pace;
 use super::stuck::RETRY_MS;
 use super::tools::Tools;
@@ -80,8 +81,9 @@ impl Leader {
             (false, true) => retry,
         };
         let due = self.hall.rotor.due_in().filter(|_| run.begun);
+        let late = (!run.late.is_empty()).then_some(AGAIN_MS);
         drop(run);
-        let timeout = [timeout, due].into_iter().flatten().min().map(millis);
+        let timeout = [timeout, due, late].into_iter().flatten().min().map(millis);
         let mut events = Vec::with_capacity(256);
         match epoll::wait(&self.hall.epoll, rustix::buffer::spare_capacity(&mut events), timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
@@ -93,10 +95,16 @@ impl Leader {
 
     fn commands(&mut self) {
         let came = self.hall.queue.take();
-        self.hall.lock().commands.extend(came);
+        let mut run = self.hall.lock();
+        for late in run.late.take().into_iter().rev() {
+            run.commands.push_front(late);
+        }
+        run.commands.extend(came);
+        drop(run);
         while let Some(command) = self.mine().and_then(|mut run| run.commands.pop_front()) {
             self.obey(command);
         }
+        self.hall.lock().caught_up();
     }
 
     /// Logs that the clock wants rotated.

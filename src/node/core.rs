@@ -106,7 +106,7 @@ impl Core {
         self.workers.insert(run, worker);
         self.rejoin(run);
         if let Some(e) = failed {
-            self.note(run, format!("its channel cannot be watched: {e}"));
+            self.emit(NodeEvent::Unheard { run, what: format!("watch its channel: {e}") });
             self.emit(NodeEvent::Disconnected { run });
         }
     }

@@ -81,6 +81,13 @@ pub enum NodeEvent {
         /// E.g. `20.20.2`.
         version: String,
     },
+    /// Its channel could not be taken: it can neither be heard nor be given anything.
+    Unheard {
+        /// Which.
+        run: Run,
+        /// Completes "failed to …".
+        what: String,
+    },
     /// It may not listen where it wants to, or it does not speak Node's cluster protocol. A few a second and run.
     Troubled {
         /// Which.

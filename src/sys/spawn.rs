@@ -144,7 +144,7 @@ pub fn spawn_within(program: &Program<'_>, patience_ms: u32) -> Result<Spawned, 
     let failed = |error: Errno| SpawnError { errno: error, stage: Stage::Clone };
     let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(failed)?;
     let above = program.map.iter().map(|(to, _)| to.saturating_add(1)).fold(3, RawFd::max);
-    let report = rustix::io::fcntl_dupfd_cloexec(&writer, above).map_err(failed)?;
+    let report = rustix::io::fcntl_dupfd_cloexec(&writer, above).map_err(|e| failed(beyond(e)))?;
     drop(writer);
     let spawned = start(program, Some(report.as_raw_fd()))?;
     drop(report);
@@ -247,6 +247,11 @@ fn clone_and_wait(plan: &mut Plan<'_>) -> Result<(c_int, OwnedFd), Errno> {
     result.map(|pid| (pid, unsafe { OwnedFd::from_raw_fd(pidfd) }))
 }
 
+/// F_DUPFD says EINVAL for numbers beyond the limit of open files.
+fn beyond(errno: Errno) -> Errno {
+    if errno == Errno::INVAL { Errno::MFILE } else { errno }
+}
+
 fn errno_of(error: std::io::Error) -> Errno {
     Errno::from_io_error(&error).unwrap_or(Errno::INVAL)
 }
@@ -256,7 +261,9 @@ extern "C" fn born(plan: *mut c_void) -> c_int {
     // SAFETY: the pointer given to clone; the parent stands still, or this is a copy: the only reference in use.
     let plan = unsafe { &mut *plan.cast::<Plan<'_>>() };
     if let Err(stage) = prepare(plan) {
-        let failure = SpawnError { errno: errno_of(std::io::Error::last_os_error()), stage };
+        let errno = errno_of(std::io::Error::last_os_error());
+        let errno = if stage == Stage::Dup { beyond(errno) } else { errno };
+        let failure = SpawnError { errno, stage };
         plan.failure = Some(failure);
         if let Some(report) = plan.report {
             let ([a, b, c, d], [e, f]) =
@@ -466,7 +473,7 @@ pub(crate) mod tests {
         assert_eq!(failed(|p| p.file = c"/etc/passwd").errno, Errno::ACCESS);
         assert_eq!(failed(|p| p.cwd = c"/no/such/dir").stage, Stage::Chdir);
         let far = run("exit 0", &[(1 << 30, std::io::stdin().as_fd())], |_| {}).unwrap_err();
-        assert_eq!(far.stage, Stage::Dup);
+        assert_eq!(far, SpawnError { errno: Errno::MFILE, stage: Stage::Dup });
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod disks;
 mod doors;
 mod errors;
 mod everyday;
+mod exhaust;
 mod fallen;
 mod frozen;
 mod inject;

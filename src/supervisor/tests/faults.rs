@@ -112,7 +112,6 @@ const STORIES: [(&str, Script); 14] = [
         restart(world, "delayed");
         world.order(Order::Stop { select: select("plain") });
         world.order(Order::Scale { name: "web".to_owned(), to: ScaleTo::By(-1) });
-        world.order(Order::Reset { select: Selector::all() });
         world.order(Order::Signal { select: select("delayed"), signal: 10 });
         world.order(Order::Delete { select: select("delayed") });
         pass(world);
