@@ -29,13 +29,17 @@ impl Owner {
         match effect {
             Effect::Spawn(record) => return self.start(&record),
             Effect::Forget { run } => self.forget(run),
-            Effect::Signal { run, signal, tree } => self.signal(run, signal, tree),
+            Effect::Signal { run, signal, tree } => {
+                self.signal(run, signal, tree);
+            }
             Effect::SayShutdown { run } => {
                 self.hub.stopping(run);
                 self.hub.say(run, json!("shutdown"));
             }
             // Idle kept-alive connections get most of the grace; the rest is for requests under way.
-            Effect::Drain { run, grace } => self.hub.drain(run, grace / 4 * 3),
+            Effect::Drain { run, grace } => {
+                self.hub.drain(run, grace / 4 * 3);
+            }
             Effect::Probe { run, app } => {
                 if let (Some(process), Some(health)) = (self.processes.get(&run), &app.readiness.health) {
                     self.probes.begin(run, Subject::of(&app, process.pid, &self.hub), health.clone());

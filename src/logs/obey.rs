@@ -74,6 +74,7 @@ impl Run {
     /// Ends what a killed daemon had begun, then lets everything flow.
     fn begin(&mut self) {
         self.begun = true;
+        self.tools.rotor.begin();
         let streams = self.entries.values().flat_map(|entry| &entry.streams);
         let owing: Vec<u64> = streams.filter(|stream| stream.owes()).map(|stream| stream.token).collect();
         for token in owing {

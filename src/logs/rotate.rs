@@ -78,6 +78,11 @@ impl Rotor {
         self.reckon();
     }
 
+    /// All logs that were written before are enlisted.
+    pub fn begin(&self) {
+        self.attic.begin();
+    }
+
     /// One more stream writes this log. What the clock asked for while nobody was there is made up for.
     pub fn enlist(&mut self, path: &Path, source: &Source, words: &Words) {
         let now = clock::now().wall_ms;
