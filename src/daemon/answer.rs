@@ -30,7 +30,7 @@ pub(super) async fn to(request: Request, desk: &Desk) -> Reply {
         Request::List { with_env } => Ok(list(desk, with_env)),
         Request::Order { order } => self::order(order, desk).await,
         Request::Save { force } => save(force, desk).await,
-        Request::Resurrect => resurrect(desk).await,
+        Request::Resurrect { key } => resurrect(key, desk).await,
         Request::Flush { select } => flush(select, desk).await,
         Request::Settings => settings(desk.settings.conf(), desk),
         Request::Configure { set, unset } => configure(set, unset, desk).await,
@@ -74,7 +74,8 @@ pub(super) fn without_env(view: &Arc<WorkerView>) -> Arc<WorkerView> {
     Arc::new(view)
 }
 
-fn list(desk: &Desk, with_env: bool) -> Reply {
+/// All workers as they are now.
+pub(super) fn list(desk: &Desk, with_env: bool) -> Reply {
     let snapshot = desk.snapshot();
     let workers =
         if with_env { snapshot.workers.clone() } else { snapshot.workers.iter().map(without_env).collect() };
@@ -146,14 +147,16 @@ async fn save(force: bool, desk: &Desk) -> Result<Reply, WireError> {
     }
 }
 
-async fn resurrect(desk: &Desk) -> Result<Reply, WireError> {
+async fn resurrect(key: Option<u64>, desk: &Desk) -> Result<Reply, WireError> {
     let path = desk.home.dump();
     let saved = match tokio::task::spawn_blocking(move || dump::read(&path)).await {
         Ok(Ok(saved)) => saved,
         Ok(Err(why)) => return Err(error(why.code(), format!("failed to {why}"))),
         Err(_panic) => return Err(error(Code::Internal, "failed to read the dump")),
     };
-    order(Order::Resurrect { saved }, desk).await
+    let all = Order::Resurrect { saved };
+    let keyed = |key| Order::Keyed { key, order: Box::new(all.clone()) };
+    order(key.map_or_else(|| all.clone(), keyed), desk).await
 }
 
 fn settings(conf: Result<Conf, SettingsError>, desk: &Desk) -> Result<Reply, WireError> {

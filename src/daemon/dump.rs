@@ -35,8 +35,9 @@ impl DumpError {
     }
 }
 
+/// The file.
 #[derive(Debug, Serialize, Deserialize)]
-struct Dump {
+pub(super) struct Dump {
     version: u32,
     workers: Vec<Saved>,
 }
@@ -51,7 +52,7 @@ pub(super) fn write(path: &Path, workers: Vec<Saved>) -> Result<(), DumpError> {
         .map_err(|source| DumpError::Garbage { path: path.to_owned(), source })?;
     let copy = path.with_extension("json.bak");
     match std::fs::read(path) {
-        Ok(old) if serde_json::from_slice::<Dump>(&old).is_ok() => {
+        Ok(old) if understand(&old).is_ok() => {
             replace::file(&copy, &old, Sync::Disk).map_err(fail("keep a copy of", path))?;
         }
         // Garbage must not take the place of a good copy.
@@ -83,12 +84,16 @@ fn read_one(path: &Path) -> Result<Vec<Saved>, DumpError> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(DumpError::Missing(path.to_owned())),
         Err(source) => return Err(DumpError::Io { verb: "read", path: path.to_owned(), source }),
     };
-    let dump: Dump = serde_json::from_slice(&text)
-        .map_err(|source| DumpError::Garbage { path: path.to_owned(), source })?;
+    let dump = understand(&text).map_err(|source| DumpError::Garbage { path: path.to_owned(), source })?;
     if dump.version > VERSION {
         return Err(DumpError::Later { path: path.to_owned(), version: dump.version });
     }
     Ok(dump.workers)
+}
+
+/// The text of a dump.
+pub(super) fn understand(text: &[u8]) -> Result<Dump, serde_json::Error> {
+    serde_json::from_slice(text)
 }
 
 #[cfg(test)]

@@ -7,11 +7,10 @@ use crate::model::Rotation;
 use crate::model::rotation::{MODULE, Word, WordError};
 use crate::sys::fault;
 use crate::sys::paths::Home;
+use crate::sys::replace;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -98,14 +97,21 @@ impl Settings {
     }
 }
 
+/// Tables within tables: readers of JSON give up at some depth, and writers of it at the end of their stack.
+const DEEPEST: usize = 16;
+
 /// `a:b:c` or `a.b.c` → its parts. Names that JavaScript readers of the file would trip over are none.
 fn parts(key: &str) -> Result<Vec<&str>, SettingsError> {
     let parts: Vec<&str> = if key.contains(':') { key.split(':') } else { key.split('.') }.collect();
     let bad = |part: &&str| matches!(*part, "" | "__proto__" | "constructor" | "prototype");
-    if parts.iter().any(bad) { Err(SettingsError::Key(key.to_owned())) } else { Ok(parts) }
+    if parts.len() > DEEPEST || parts.iter().any(bad) {
+        Err(SettingsError::Key(key.to_owned()))
+    } else {
+        Ok(parts)
+    }
 }
 
-fn put(conf: &mut Conf, key: &str, value: &str) -> Result<(), SettingsError> {
+pub(super) fn put(conf: &mut Conf, key: &str, value: &str) -> Result<(), SettingsError> {
     let mut parts = parts(key)?;
     let last = parts.pop().unwrap_or_default();
     let mut last = last.to_owned();
@@ -151,7 +157,7 @@ fn remove(conf: &mut Conf, key: &str) -> Result<(), SettingsError> {
     Ok(())
 }
 
-fn rotation_of(conf: &Conf) -> (Rotation, Vec<WordError>) {
+pub(super) fn rotation_of(conf: &Conf) -> (Rotation, Vec<WordError>) {
     let mut rotation = Rotation::default();
     let words = conf.get(MODULE).and_then(Value::as_object).into_iter().flatten();
     let wrong = words.filter_map(|(word, value)| {
@@ -178,7 +184,7 @@ fn write(path: &Path, conf: &Conf) -> io::Result<()> {
     conf.serialize(&mut serde_json::Serializer::with_formatter(&mut text, form))?;
     let aside = path.with_extension("json.tmp");
     fault::at("settings.write")?;
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
+    let mut file = replace::draft(&aside)?;
     file.write_all(&text)?;
     file.sync_all()?;
     std::fs::rename(aside, path)

@@ -1,157 +1,223 @@
-//! What the pump's thread does when it is asked.
+//! What the leading thread does when it is asked.
+//!
+//! A command is begun with everything locked, and what is asked of a disk comes last: should it hang, the thread goes on
+//! with this command alone when the disk lets it, while another one leads.
 
 use super::command::{Command, Seam};
 use super::error::LogError;
-use super::file::Files;
+use super::fanout::Filter;
+use super::hall::{Entry, Run, Slot, index, of_token, tokens};
 use super::ledger::Ledger;
-use super::pipe::{Inlet, Stream};
+use super::pipe::{Inlet, Step, Stream};
 use super::record::Record;
-use super::round::{Entry, Run, index, of_token, tokens};
+use super::round::Leader;
 use super::seam;
 use super::spec::{Held, PumpNotice, SinkSpec, Source};
 use crate::model::StreamKind;
-use crate::sys::clock;
 use crate::sys::fault;
 use crate::sys::pipe::capacity;
 use rustix::event::epoll;
+use std::path::PathBuf;
 
-impl Run {
+impl Leader {
     pub(super) fn obey(&mut self, command: Command) {
         match command {
-            Command::Attach { entry, source, sink, held } => self.attach(entry, source, &sink, held),
-            Command::Begin => self.begin(),
+            Command::Attach { entry, source, sink, held } => self.attach(entry, source, sink, held),
+            Command::Begin => {
+                self.hall.rotor.begin();
+                self.begin();
+            }
             Command::AddPipe { entry, stream, generation, pipe } => {
                 let inlet = Inlet { generation, capacity: capacity(&pipe), pipe };
                 self.add(entry, stream, inlet);
             }
-            Command::AddSpill { entry, stream, files } => self.add_spill(entry, stream, files),
+            Command::AddSpill { entry, stream, files } => self.hall.lock().add_spill(entry, stream, files),
             Command::SetSource { entry, source } => {
-                if let Some(known) = self.entries.get_mut(&entry) {
-                    known.source = source;
-                    self.tools.enlist(&known.sink, &known.source);
-                    self.tools.release(&known.sink);
-                }
+                let mut run = self.hall.lock();
+                let Some(known) = run.entries.get_mut(&entry) else { return };
+                known.source = source.clone();
+                let sink = known.sink.clone();
+                drop(run);
+                self.outside(|tools| {
+                    tools.enlist(&sink, &source);
+                    tools.release(&sink);
+                });
             }
-            Command::SetSink { entry, sink } => {
-                if let Some(known) = self.entries.get_mut(&entry).filter(|known| known.sink != sink) {
-                    known.streams.iter_mut().for_each(|stream| stream.set_sink(&sink, &mut self.tools.files));
-                    self.tools.enlist(&sink, &known.source);
-                    self.tools.release(&std::mem::replace(&mut known.sink, sink));
-                    // What was stuck may not be any more.
-                    for token in tokens(entry) {
-                        self.stuck.entry(token).and_modify(|stuck| stuck.due_ms = 0);
-                        self.ready.insert(token);
-                    }
-                }
-            }
-            Command::Close { entry } if self.begun => self.close(entry),
-            Command::Close { entry } => self.closing.push(entry),
+            Command::SetSink { entry, sink } => self.set_sink(entry, sink),
+            Command::Close { entry } => self.close(entry),
             Command::Flush { paths, reply } => {
-                let freed = paths.into_iter().map(|path| {
-                    let freed = Files::truncate(&path);
-                    (path, freed)
+                let freed = self.outside(|tools| {
+                    let freed = paths.into_iter().map(|path| {
+                        let freed = tools.files.truncate(&path);
+                        (path, freed)
+                    });
+                    freed.collect()
                 });
                 // Whoever asked may have gone.
-                let _gone = reply.send(freed.collect());
+                let _gone = reply.send(freed);
             }
             Command::Subscribe { filter, recent, capacity, paths, reply } => {
-                let told = self.entries.values().flat_map(|entry| &entry.streams).map(|stream| &stream.told);
-                let ends = seam::ends(&paths, &self.tools.files, told);
-                let (live, recent) = self.tools.fanout.subscribe_after(filter, recent, capacity);
+                let seam = self.subscribe(filter, recent, capacity, &paths);
                 // Whoever asked may have gone.
-                let _gone = reply.send(Seam { live, recent, ends });
+                let _gone = reply.send(seam);
             }
-            Command::Plan(plan) => self.tools.rotor.plan(*plan),
-            Command::Reopen => self.tools.files.reopen(),
+            Command::Plan(plan) => self.hall.rotor.plan(*plan),
+            Command::Reopen => self.outside(|tools| tools.files.reopen()),
             Command::Settle { reply } => {
-                self.ready.extend(self.entries.keys().flat_map(|entry| tokens(*entry)));
-                self.settling.push(reply);
+                let mut run = self.hall.lock();
+                let all: Vec<u64> = run.entries.keys().flat_map(|entry| tokens(*entry)).collect();
+                run.ready.extend(all);
+                run.settling.push(reply);
             }
-            Command::Stop => self.stopped = true,
+            Command::Stop => self.hall.lock().stopped = true,
         }
     }
 
-    /// Ends what a killed daemon had begun, then lets everything flow.
-    fn begin(&mut self) {
-        self.begun = true;
-        self.tools.rotor.begin();
-        let streams = self.entries.values().flat_map(|entry| &entry.streams);
-        let owing: Vec<u64> = streams.filter(|stream| stream.owes()).map(|stream| stream.token).collect();
-        for token in owing {
-            self.step(token, clock::now().boot_ms);
-        }
-        self.ready.extend(self.entries.keys().flat_map(|entry| tokens(*entry)));
-        for entry in std::mem::take(&mut self.closing) {
-            self.close(entry);
-        }
+    /// The ends of files that are being written are what their streams have told, and nothing may be told meanwhile.
+    fn subscribe(&mut self, filter: Filter, recent: usize, capacity: usize, paths: &[PathBuf]) -> Seam {
+        let ends: Vec<_> = self.outside(|tools| paths.iter().map(|path| tools.files.end(path)).collect());
+        let run = self.hall.lock();
+        let slots: Vec<&Slot> = run.entries.values().flat_map(|entry| &entry.streams).collect();
+        let intakes: Vec<_> = slots.iter().map(|slot| slot.intake.lock()).collect();
+        let told = intakes.iter().map(|intake| &intake.told);
+        let ends = seam::ends(paths, &ends, &self.hall.files, told);
+        let (live, recent) = self.hall.fanout.subscribe_after(filter, recent, capacity);
+        Seam { live, recent, ends }
     }
 
-    fn attach(&mut self, entry: u64, source: Source, sink: &SinkSpec, held: Held) {
+    fn attach(&mut self, entry: u64, source: Source, sink: SinkSpec, held: Held) {
+        let mut run = self.hall.lock();
         let open = |stream| Ok((Record::open(&held.record, stream)?, Ledger::open(&held.record, stream)?));
         let (out, err) = match open(StreamKind::Out).and_then(|out| Ok((out, open(StreamKind::Err)?))) {
             Ok(both) => both,
             Err(error) => {
                 for stream in [StreamKind::Out, StreamKind::Err] {
-                    self.told(entry, stream, &error);
+                    run.told(entry, stream, &error);
                 }
                 return;
             }
         };
-        if self.entries.contains_key(&entry) {
+        if run.entries.contains_key(&entry) {
             tracing::error!(entry, "an entry was attached to the log pump twice");
             return;
         }
         let [first, second] = tokens(entry);
-        let files = &mut self.tools.files;
+        let slot = |token, kind, staging, both| {
+            let (stream, intake) = Stream::attach(token, kind, staging, both, &sink, &self.hall.files);
+            Slot { intake, stream: Some(Box::new(stream)), stale: false }
+        };
         let streams = [
-            Stream::attach(first, StreamKind::Out, held.out_staging, out, sink, files),
-            Stream::attach(second, StreamKind::Err, held.err_staging, err, sink, files),
+            slot(first, StreamKind::Out, held.out_staging, out),
+            slot(second, StreamKind::Err, held.err_staging, err),
         ];
-        self.tools.enlist(sink, &source);
-        self.entries.insert(entry, Entry { source, sink: sink.clone(), streams });
-        self.ready.extend(tokens(entry));
+        let (to, from) = (sink.clone(), source.clone());
+        run.entries.insert(entry, Entry { source, sink, streams, closing: false });
+        run.ready.extend(tokens(entry));
+        drop(run);
+        self.outside(|tools| tools.enlist(&to, &from));
     }
 
     fn add(&mut self, entry: u64, stream: StreamKind, inlet: Inlet) {
         let token = tokens(entry)[index(stream)];
-        let Some(known) = self.entries.get_mut(&entry) else {
+        let mut run = self.hall.lock();
+        let Some(known) = run.entries.get(&entry) else {
             tracing::error!(entry, "a pipe came for an entry that is not attached to the log pump");
             return;
         };
         let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
-        let watch = || epoll::add(&self.epoll, &inlet.pipe, epoll::EventData::new_u64(token), flags);
+        let watch = || epoll::add(&self.hall.epoll, &inlet.pipe, epoll::EventData::new_u64(token), flags);
         if let Err(error) = fault::errno("pump.watch").and_then(|()| watch()) {
-            self.told(entry, stream, &LogError::Pipe(error.into()));
+            run.told(entry, stream, &LogError::Pipe(error.into()));
             return;
         }
-        known.streams[index(stream)].add(inlet);
-        self.ready.insert(token);
+        known.streams[index(stream)].intake.lock().add(inlet);
+        run.ready.insert(token);
+    }
+
+    /// What the last run wrote goes where it belongs, if that takes it.
+    fn set_sink(&mut self, entry: u64, sink: SinkSpec) {
+        let mut run = self.hall.lock();
+        let Some(known) = run.entries.get_mut(&entry).filter(|known| known.sink != sink) else { return };
+        let old = std::mem::replace(&mut known.sink, sink.clone());
+        let source = known.source.clone();
+        known.streams.iter_mut().for_each(|slot| slot.stale = true);
+        drop(run);
+        for token in tokens(entry) {
+            let mut run = self.hall.lock();
+            let stuck = run.stuck.contains_key(&token) || !run.begun;
+            let Some((mut stream, source)) = run.depart(token) else { continue };
+            if run.leader == self.number {
+                self.hall.set_out(&mut run, Some(token));
+            }
+            drop(run);
+            let drained = if stuck { Ok(()) } else { stream.drain(&mut self.tools, &source) };
+            if stuck {
+                self.hall.bring(self.number, token, stream);
+            } else {
+                self.hall.land(self.number, token, stream, drained.map(|()| Step::default()));
+            }
+            // What was stuck may not be any more.
+            let mut run = self.hall.lock();
+            run.stuck.entry(token).and_modify(|stuck| stuck.due_ms = 0);
+            run.ready.insert(token);
+        }
+        self.outside(|tools| {
+            tools.enlist(&sink, &source);
+            tools.release(&old);
+        });
     }
 
     fn close(&mut self, entry: u64) {
-        self.owed.push_back(PumpNotice::Closed { entry });
-        let Some(Entry { source, sink, mut streams }) = self.entries.remove(&entry) else { return };
-        for (slot, token) in streams.iter_mut().zip(tokens(entry)) {
-            if let Err(error) = slot.finish(&mut self.tools, &source) {
-                let what = format!("{}; {} bytes or more are lost", error.told(), slot.kept());
-                let (stream, overflowed) = (of_token(token).1, slot.overflowed());
-                self.tell(PumpNotice::Trouble { entry, stream, what, overflowed });
-            }
-            slot.inlets.iter().chain(&slot.closed).for_each(|inlet| self.unregister(inlet));
-            self.ready.remove(&token);
-            self.stuck.remove(&token);
-            self.spilled.remove(&token);
+        let mut run = self.hall.lock();
+        if !run.begun {
+            run.closing.push(entry);
+            return;
         }
-        self.tools.release(&sink);
-        if !self.entries.values().any(|other| other.source.worker == source.worker) {
-            self.tools.fanout.forget(source.worker);
+        if let Some(known) = run.entries.get_mut(&entry)
+            && known.streams.iter().any(|slot| slot.stream.is_none())
+        {
+            known.closing = true;
+            return;
         }
+        let gone = run.entries.remove(&entry);
+        for token in tokens(entry) {
+            run.ready.remove(&token);
+            run.stuck.remove(&token);
+            run.spilled.remove(&token);
+        }
+        drop(run);
+        if let Some(known) = gone {
+            self.finish(entry, known);
+        }
+        self.hall.lock().owed.push_back(PumpNotice::Closed { entry });
+        self.hall.queue.wake();
     }
 
-    /// The keeper's copy keeps the pipe open, so closing ours would not end the watch.
-    pub(super) fn unregister(&self, inlet: &Inlet) {
-        if let Err(error) = epoll::delete(&self.epoll, &inlet.pipe) {
-            tracing::warn!(%error, "failed to stop watching a log pipe");
+    fn finish(&mut self, entry: u64, known: Entry) {
+        let Entry { source, sink, streams, .. } = known;
+        for (slot, token) in streams.into_iter().zip(tokens(entry)) {
+            let Some(mut stream) = slot.stream else { continue };
+            let finished = self.outside(|tools| stream.finish(tools, &source));
+            if let Err(error) = finished {
+                let what = format!("{}; {} bytes or more are lost", error.told(), stream.kept());
+                let (stream, overflowed) = (of_token(token).1, slot.intake.lock().overflowed());
+                self.hall.lock().tell(PumpNotice::Trouble { entry, stream, what, overflowed });
+            }
+            let intake = slot.intake.lock();
+            intake.inlets.iter().chain(&intake.closed).for_each(|inlet| self.hall.unregister(inlet));
         }
+        self.outside(|tools| tools.release(&sink));
+        let run = self.hall.lock();
+        if !run.entries.values().any(|other| other.source.worker == source.worker) {
+            self.hall.fanout.forget(source.worker);
+        }
+    }
+}
+
+impl Run {
+    /// A trouble that is not the files'.
+    pub(super) fn told(&mut self, entry: u64, stream: StreamKind, error: &LogError) {
+        let overflowed = super::spec::Overflowed::default();
+        self.tell(PumpNotice::Trouble { entry, stream, what: error.told(), overflowed });
     }
 }

@@ -1,9 +1,9 @@
-//! The handle to the pump: what it is asked goes into its queue, and nobody waits for its thread (`round`).
+//! The handle to the pump: what it is asked goes into its queue, and nobody waits for its threads (`hall`).
 
 use super::attic::Plan;
 use super::command::{Command, Flushed, Queue, Seam};
 use super::fanout::{Fanout, Filter};
-use super::round::Run;
+use super::hall::Hall;
 use super::spec::{Held, PumpNotice, SinkSpec, Source, SpillFiles};
 use crate::model::StreamKind;
 use std::io;
@@ -35,11 +35,10 @@ impl std::fmt::Debug for Pump {
 }
 
 impl Pump {
-    /// Starts the thread. It moves nothing before [`Pump::begin`]. If `notices` ends, the pump is dead.
+    /// Starts the threads. They move nothing before [`Pump::begin`]. If `notices` ends, the pump is dead.
     pub fn start(fanout: Fanout, notices: mpsc::Sender<PumpNotice>) -> io::Result<Pump> {
         let queue = Arc::new(Queue::new()?);
-        let run = Run::new(Arc::clone(&queue), fanout, notices)?;
-        std::thread::Builder::new().name("pm-pump".into()).spawn(move || run.run())?;
+        Hall::open(Arc::clone(&queue), fanout, notices)?;
         Ok(Pump { owner: Arc::new(Owner { queue }) })
     }
 

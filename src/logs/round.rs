@@ -1,150 +1,128 @@
-//! The pump's thread: one that drives all streams. It waits for pipes and commands, never for a subscriber or the
-//! owner. (A disk that hangs hangs it; then workers go on until their pipes are full.)
+//! The thread that leads: it waits for pipes and commands, never for a subscriber or the owner, and for a disk
+//! not for long: see `hall`.
 //!
 //! After a round it dawdles a little ([`Pace`]), so that a chatty stream costs one batch and not one a line, unless a pipe
 //! was found half full.
 
-use super::command::Queue;
-use super::fanout::Fanout;
-use super::file::Files;
+use super::hall::{COMMANDS, Hall, Run, tokens};
 use super::pace::Pace;
-use super::pipe::{Stream, Tools};
-use super::rotate::Rotor;
-use super::spec::{PumpNotice, SinkSpec, Source};
-use super::stuck::{RETRY_MS, Stuck};
-use crate::model::StreamKind;
+use super::stuck::RETRY_MS;
+use super::tools::Tools;
 use crate::sys::clock;
-use crate::sys::fault;
-use crate::sys::pipe::{Null, Scratch};
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::io::Errno;
-use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
-use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
 
-/// Troubles wait in a queue of this length for an owner who does not listen.
-const OWED_NOTICES: usize = 1024;
-/// Epoll token of the command queue; streams have `entry << 1 | stream`.
-const COMMANDS: u64 = u64::MAX;
-pub(super) struct Entry {
-    pub(super) source: Source,
-    pub(super) sink: SinkSpec,
-    pub(super) streams: [Stream; 2],
-}
-
-/// The thread's state.
-pub(super) struct Run {
-    pub(super) queue: Arc<Queue>,
-    pub(super) epoll: OwnedFd,
+/// A thread that leads, as long as the hall has its number.
+#[derive(Debug)]
+pub(super) struct Leader {
+    pub(super) hall: Arc<Hall>,
+    pub(super) number: u64,
     pub(super) tools: Tools,
-    pub(super) entries: HashMap<u64, Entry>,
-    pub(super) begun: bool,
-    pub(super) stopped: bool,
-    /// Tokens of streams that may have something to do. Pipes report edges, so a token stays until a step has
-    /// found the pipes empty.
-    pub(super) ready: BTreeSet<u64>,
-    pub(super) stuck: HashMap<u64, Stuck>,
     pace: Pace,
-    /// Bytes in memory, by stream.
-    pub(super) spilled: HashMap<u64, u64>,
-    /// Entries closed before the start.
-    pub(super) closing: Vec<u64>,
-    pub(super) settling: Vec<oneshot::Sender<()>>,
-    notices: mpsc::Sender<PumpNotice>,
-    pub(super) owed: VecDeque<PumpNotice>,
 }
 
-impl Run {
-    pub(super) fn new(
-        queue: Arc<Queue>,
-        fanout: Fanout,
-        notices: mpsc::Sender<PumpNotice>,
-    ) -> io::Result<Run> {
-        fault::at("pump.start")?;
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        epoll::add(&epoll, &queue.wake, epoll::EventData::new_u64(COMMANDS), epoll::EventFlags::IN)?;
-        let tools = Tools {
-            files: Files::default(),
-            rotor: Rotor::new()?,
-            scratch: Scratch::new()?,
-            null: Null::open()?,
-            fanout,
-            rendered: Vec::new(),
-        };
-        Ok(Run {
-            queue,
-            epoll,
-            tools,
-            entries: HashMap::new(),
-            begun: false,
-            stopped: false,
-            ready: BTreeSet::new(),
-            stuck: HashMap::new(),
-            pace: Pace::default(),
-            spilled: HashMap::new(),
-            closing: Vec::new(),
-            settling: Vec::new(),
-            notices,
-            owed: VecDeque::new(),
-        })
+impl Leader {
+    pub(super) fn new(hall: Arc<Hall>, number: u64) -> io::Result<Leader> {
+        let tools = hall.tools()?;
+        Ok(Leader { hall, number, tools, pace: Pace::default() })
     }
 
     pub(super) fn run(mut self) {
-        while !self.stopped {
+        while self.mine().is_some() {
             self.wait();
-            for command in self.queue.take() {
-                self.obey(command);
+            self.commands();
+            self.tick();
+            let is_patient = self.round();
+            let pause = self.pace.pause(clock::monotonic_ns());
+            if is_patient && !pause.is_zero() {
+                self.dawdle(pause);
             }
-            if self.begun {
-                self.tools.rotor.tick(&mut self.tools.files);
+            if let Some(mut run) = self.mine() {
+                run.report(&self.hall.rotor);
             }
-            if self.begun {
-                let patient = self.round();
-                let pause = self.pace.pause(clock::monotonic_ns());
-                if patient && !pause.is_zero() && !self.stopped {
-                    self.dawdle(pause);
-                }
-            }
-            self.report();
         }
+        // The one that watches ends too.
+        self.hall.watch.notify_one();
+    }
+
+    /// The state, if this thread leads.
+    pub(super) fn mine(&self) -> Option<MutexGuard<'_, Run>> {
+        let run = self.hall.lock();
+        (run.leader == self.number && !run.stopped).then_some(run)
+    }
+
+    /// Does what a disk is asked for, with nothing locked.
+    pub(super) fn outside<T>(&mut self, deed: impl FnOnce(&mut Tools) -> T) -> T {
+        if let Some(mut run) = self.mine() {
+            self.hall.set_out(&mut run, None);
+        }
+        let done = deed(&mut self.tools);
+        if let Some(mut run) = self.mine() {
+            run.errand = None;
+        }
+        done
     }
 
     /// Until a pipe or a command has something, or something is due.
     fn wait(&mut self) {
         let now = clock::now().boot_ms;
-        let retry = self.stuck.values().map(|stuck| stuck.due_ms.saturating_sub(now)).min();
-        let timeout = match (self.begun && !self.ready.is_empty(), self.owed.is_empty()) {
+        let Some(run) = self.mine() else { return };
+        let retry = run.stuck.values().map(|stuck| stuck.due_ms.saturating_sub(now)).min();
+        let pending =
+            !run.commands.is_empty() || (run.begun && !(run.ready.is_empty() && run.turn.is_empty()));
+        let timeout = match (pending, run.owed.is_empty()) {
             (true, _) => Some(0),
             (false, false) => Some(retry.unwrap_or(RETRY_MS).min(RETRY_MS)),
             (false, true) => retry,
         };
-        let due = self.tools.rotor.due_in().filter(|_| self.begun);
+        let due = self.hall.rotor.due_in().filter(|_| run.begun);
+        drop(run);
         let timeout = [timeout, due].into_iter().flatten().min().map(millis);
         let mut events = Vec::with_capacity(256);
-        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), timeout.as_ref()) {
+        match epoll::wait(&self.hall.epoll, rustix::buffer::spare_capacity(&mut events), timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => tracing::error!(%error, "failed to wait for log pipes"),
         }
-        self.ready.extend(events.iter().map(|event| event.data.u64()).filter(|token| *token != COMMANDS));
+        let events = events.iter().map(|event| event.data.u64()).filter(|token| *token != COMMANDS);
+        self.hall.lock().ready.extend(events);
+    }
+
+    fn commands(&mut self) {
+        let came = self.hall.queue.take();
+        self.hall.lock().commands.extend(came);
+        while let Some(command) = self.mine().and_then(|mut run| run.commands.pop_front()) {
+            self.obey(command);
+        }
+    }
+
+    /// Logs that the clock wants rotated.
+    fn tick(&mut self) {
+        if self.mine().is_none_or(|run| !run.begun) {
+            return;
+        }
+        for path in self.hall.rotor.due() {
+            self.outside(|tools| tools.rotor.catch_up(&tools.files, &path));
+        }
     }
 
     /// One step for each stream that is ready. `true`: something was done and nothing is urgent.
     fn round(&mut self) -> bool {
         let now = clock::now().boot_ms;
-        let due = self.stuck.iter().filter(|(_, stuck)| stuck.due_ms <= now).map(|(token, _)| *token);
-        self.ready.extend(due);
-        let tokens = std::mem::take(&mut self.ready);
-        let mut busy = tokens.is_empty();
-        for token in tokens {
-            busy |= match self.stuck.get(&token) {
-                Some(stuck) if stuck.due_ms > now => self.overflow(token, now),
-                Some(_) | None => self.step(token, now),
-            };
+        let Some(mut run) = self.mine().filter(|run| run.begun) else { return false };
+        let due = run.stuck.iter().filter(|(_, stuck)| stuck.due_ms <= now).map(|(token, _)| *token);
+        let mut turn: Vec<u64> = due.collect();
+        turn.extend(std::mem::take(&mut run.ready));
+        run.turn.extend(turn);
+        let mut busy = run.turn.is_empty();
+        drop(run);
+        while let Some(token) = self.mine().and_then(|mut run| run.turn.pop_first()) {
+            busy |= self.step(token, now);
         }
-        for reply in self.settling.drain(..) {
+        let Some(mut run) = self.mine() else { return false };
+        for reply in run.settling.drain(..) {
             // Whoever asked may have gone.
             let _gone = reply.send(());
         }
@@ -153,73 +131,46 @@ impl Run {
 
     /// One stream's step. `true`: it is in a hurry.
     pub(super) fn step(&mut self, token: u64, now: u64) -> bool {
-        let (entry, stream) = of_token(token);
-        let Some(Entry { source, streams, .. }) = self.entries.get_mut(&entry) else { return false };
-        let slot = &mut streams[index(stream)];
-        let outcome = slot.step(&mut self.tools, source);
-        let overflowed = slot.overflowed();
-        let spilled = overflowed.spilled;
-        match outcome {
-            Ok(step) => {
-                self.pace.saw(step.filled);
-                if let Some(stuck) = self.stuck.remove(&token) {
-                    let failures = stuck.failures;
-                    self.tell(PumpNotice::Recovered { entry, stream, failures, overflowed });
-                }
-                self.stepped(token, step, spilled)
-            }
-            Err(error) => {
-                self.trouble(token, &error, overflowed, now);
-                self.overflow(token, now)
-            }
+        let Some(mut run) = self.mine() else { return false };
+        if run.stuck.get(&token).is_some_and(|stuck| stuck.due_ms > now) {
+            return self.hall.overflow(&mut run, token, now);
+        }
+        let Some((mut stream, source)) = run.depart(token) else {
+            run.miss(token, &self.hall.files, now);
+            return self.hall.overflow(&mut run, token, now);
+        };
+        self.hall.set_out(&mut run, Some(token));
+        drop(run);
+        let outcome = stream.step(&mut self.tools, &source);
+        self.pace.saw(outcome.as_ref().map_or(0, |step| step.filled));
+        self.hall.land(self.number, token, stream, outcome)
+    }
+
+    /// Ends what a killed daemon had begun, then lets everything flow.
+    pub(super) fn begin(&mut self) {
+        let Some(mut run) = self.mine() else { return };
+        run.begun = true;
+        let all: Vec<u64> = run.entries.keys().flat_map(|entry| tokens(*entry)).collect();
+        run.ready.extend(all);
+        let streams = run.entries.values().flat_map(|entry| &entry.streams);
+        let streams = streams.filter_map(|slot| slot.stream.as_ref());
+        let owing: Vec<u64> = streams.filter(|stream| stream.owes()).map(|stream| stream.token).collect();
+        let closing = std::mem::take(&mut run.closing);
+        drop(run);
+        for token in owing {
+            self.step(token, clock::now().boot_ms);
+        }
+        for entry in closing {
+            self.hall.queue.push(super::command::Command::Close { entry });
         }
     }
 
     /// Lets bytes gather; a command ends it.
     fn dawdle(&self, pause: Duration) {
-        let mut watched = [PollFd::new(&self.queue.wake, PollFlags::IN)];
+        let mut watched = [PollFd::new(&self.hall.queue.wake, PollFlags::IN)];
         if let Err(error) = poll(&mut watched, Some(&Timespec::try_from(pause).unwrap_or_default())) {
             tracing::debug!(%error, "failed to let log bytes gather");
         }
-    }
-
-    /// Gives the owner what it can take now.
-    fn report(&mut self) {
-        while let Some(notice) = self.tools.rotor.turned.pop_front() {
-            self.tell(notice);
-        }
-        while let Some(notice) = self.owed.pop_front() {
-            match self.notices.try_send(notice) {
-                Ok(()) => {}
-                Err(mpsc::error::TrySendError::Full(notice)) => {
-                    self.owed.push_front(notice);
-                    return;
-                }
-                Err(mpsc::error::TrySendError::Closed(_)) => self.owed.clear(),
-            }
-        }
-    }
-
-    /// Queues a notice that the owner can do without.
-    pub(super) fn tell(&mut self, notice: PumpNotice) {
-        if self.owed.len() < OWED_NOTICES {
-            self.owed.push_back(notice);
-        }
-    }
-}
-
-pub(super) fn tokens(entry: u64) -> [u64; 2] {
-    [entry << 1, (entry << 1) | 1]
-}
-
-pub(super) fn of_token(token: u64) -> (u64, StreamKind) {
-    (token >> 1, if token & 1 == 0 { StreamKind::Out } else { StreamKind::Err })
-}
-
-pub(super) fn index(stream: StreamKind) -> usize {
-    match stream {
-        StreamKind::Out => 0,
-        StreamKind::Err => 1,
     }
 }
 

@@ -23,6 +23,9 @@ pub struct Page {
 // SAFETY: the mapping belongs to this value alone, and atomics may be used from any thread.
 unsafe impl Send for Page {}
 
+// SAFETY: what a shared reference gives is a slice of atomics.
+unsafe impl Sync for Page {}
+
 impl Page {
     /// A new memfd of one page of zeros, which cannot shrink or grow.
     pub fn create(name: &str) -> io::Result<OwnedFd> {

@@ -1,8 +1,14 @@
 //! Where things are: `$PMON_HOME` and the files in it.
 
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+
+/// Takes from this process's umask, and so from that of all it starts, what would keep us from our own files.
+pub fn keep_own_rights() {
+    let mask = rustix::process::umask(rustix::fs::Mode::empty());
+    rustix::process::umask(mask & !rustix::fs::Mode::RWXU);
+}
 
 /// One home: one keeper, one daemon, one fleet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +31,8 @@ impl Home {
         Home { root: root.into() }
     }
 
-    /// Makes the directories that are missing, each 0700. Errors name the path.
+    /// Makes the directories that are missing, each 0700. Errors name the path. A home that others may write to is
+    /// refused: they could put anything in it.
     pub fn create(&self) -> io::Result<()> {
         for dir in [self.root.clone(), self.logs(), self.pids()] {
             std::fs::DirBuilder::new()
@@ -33,6 +40,13 @@ impl Home {
                 .mode(0o700)
                 .create(&dir)
                 .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", dir.display())))?;
+        }
+        let facts = std::fs::metadata(&self.root)?;
+        let own_group = facts.gid() == rustix::process::getegid().as_raw();
+        let others = if own_group { 0o002 } else { 0o022 };
+        if facts.mode() & others != 0 {
+            let why = format!("others may write to it (mode {:o}); chmod go-w", facts.mode() & 0o7777);
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
         }
         Ok(())
     }

@@ -23,7 +23,7 @@ pub fn file(path: &Path, bytes: &[u8], sync: Sync) -> io::Result<()> {
     let named = |e: io::Error| io::Error::new(e.kind(), format!("`{}`: {e}", path.display()));
     let write = || {
         fault::at("replace.open")?;
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(aside)?;
+        let mut file = draft(aside)?;
         fault::at("replace.write")?;
         file.write_all(bytes)?;
         if sync == Sync::Disk {
@@ -38,6 +38,15 @@ pub fn file(path: &Path, bytes: &[u8], sync: Sync) -> io::Result<()> {
         }
     };
     write().map_err(named)
+}
+
+/// A new file of ours, 0600, whatever a write that was cut short, or somebody else, left there.
+pub fn draft(path: &Path) -> io::Result<File> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        Ok(()) | Err(_) => {}
+    }
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
 #[cfg(test)]

@@ -11,8 +11,10 @@
 mod support;
 
 mod apps;
+mod doors;
 mod errors;
 mod everyday;
+mod fallen;
 mod inject;
 mod lines;
 mod logs;
@@ -25,6 +27,7 @@ mod rebuild;
 mod reload;
 mod rotate;
 mod runtimes;
+mod secrets;
 mod sockets;
 mod surprises;
 mod survive;

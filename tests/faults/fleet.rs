@@ -142,10 +142,12 @@ impl Fleet {
         for (mode, load) in MODES.iter().zip(&self.loads).skip(1) {
             assert_eq!(load.failed(), [""; 0], "after {after}: a request failed with `{mode}`");
         }
-        assert_eq!(
-            self.turnover.failed(),
-            [""; 0],
-            "after {after}: a request failed while its app was reloaded"
+        // A drain that the daemon did not live to send is made up for by the stop signal: a request may be on the
+        // connection that is cut then.
+        let cut = self.turnover.failed();
+        assert!(
+            cut.len() as u64 <= self.report.reloads,
+            "after {after}: requests of the reloaded app: {cut:?}"
         );
     }
 

@@ -94,6 +94,7 @@ impl Fleet {
             fleet.of("turnover").iter().map(|w| w["pid"].as_i64().unwrap()).collect()
         };
         let before = pids(self);
+        self.report.reloads += 1;
         let ran = self.home.run(&["reload", "turnover"]);
         let left = wait_for("two instances that serve", || {
             let all = self.of("turnover");
