@@ -128,7 +128,7 @@ impl Shelf {
     /// Waits at most so long for something new; then whatever there is.
     fn wait(&self, at_most_ms: u64) -> State {
         let span = Duration::from_millis(at_most_ms);
-        let waiting = |state: &mut State| !(state.dirty && state.begun) && !state.stopped;
+        let waiting = |state: &mut State| !(state.stopped || state.dirty && state.begun);
         let held = self.changed.wait_timeout_while(self.lock(), span, waiting);
         let (mut state, _timeout) = held.unwrap_or_else(PoisonError::into_inner);
         let seen = state.clone();
