@@ -112,7 +112,7 @@ impl<'a> Reader<'a> {
             };
             match next {
                 Next::Came(incoming) => {
-                    if self.take(incoming)? {
+                    if self.take(*incoming)? {
                         return Ok(End::Over);
                     }
                 }
@@ -320,6 +320,7 @@ fn header(file: &LogFile) -> LogHeader {
         history: true,
         path: None,
         spot: None,
+        at_spot: None,
     }
 }
 
