@@ -51,6 +51,8 @@ struct State {
     plan: Option<Plan>,
     /// There is something new.
     dirty: bool,
+    /// All logs that somebody goes on writing are known: what else there is, is a stray.
+    begun: bool,
     stopped: bool,
 }
 
@@ -76,6 +78,13 @@ impl Attic {
     pub fn learn(&self, log: &Path, app: &Arc<str>, rotation: &Arc<Rotation>) {
         let mut state = self.shelf.lock();
         state.logs.insert(log.to_owned(), (Arc::clone(app), Arc::clone(rotation)));
+        self.shelf.look(state);
+    }
+
+    /// All logs that were there before are learnt: from now on files are looked at.
+    pub fn begin(&self) {
+        let mut state = self.shelf.lock();
+        state.begun = true;
         self.shelf.look(state);
     }
 
@@ -119,7 +128,7 @@ impl Shelf {
     /// Waits at most so long for something new; then whatever there is.
     fn wait(&self, at_most_ms: u64) -> State {
         let span = Duration::from_millis(at_most_ms);
-        let waiting = |state: &mut State| !state.dirty && !state.stopped;
+        let waiting = |state: &mut State| !(state.stopped || state.dirty && state.begun);
         let held = self.changed.wait_timeout_while(self.lock(), span, waiting);
         let (mut state, _timeout) = held.unwrap_or_else(PoisonError::into_inner);
         let seen = state.clone();
@@ -151,6 +160,9 @@ impl Sweeper {
             let state = shelf.wait(self.idle_ms(shelf));
             if state.stopped {
                 return;
+            }
+            if !state.begun {
+                continue;
             }
             self.dirty |= state.dirty;
             let now = clock::now().boot_ms;

@@ -29,7 +29,10 @@ impl Leader {
         drop(run);
         match command {
             Command::Attach { entry, source, sink, held } => self.attach(entry, source, sink, held),
-            Command::Begin => self.begin(),
+            Command::Begin => {
+                self.hall.rotor.begin();
+                self.begin();
+            }
             Command::AddPipe { entry, stream, generation, pipe } => {
                 let inlet = Inlet { generation, capacity: capacity(&pipe), pipe };
                 self.add(entry, stream, inlet);

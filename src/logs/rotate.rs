@@ -100,6 +100,11 @@ impl Rotor {
         all.reckon();
     }
 
+    /// All logs that were written before are enlisted.
+    pub fn begin(&self) {
+        self.lock().attic.begin();
+    }
+
     /// One more stream writes this log. What the clock asked for while nobody was there is made up for.
     pub fn enlist(&self, files: &Files, path: &Path, source: &Source, words: &Words) {
         let now = clock::now().wall_ms;

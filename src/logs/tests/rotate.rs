@@ -250,3 +250,23 @@ async fn a_log_that_cannot_be_rotated_is_written_all_the_same() {
     assert_eq!(rotated(&target).len(), 1, "beside the file that the link leads to");
     assert_eq!(bench.text("out.log").lines().count(), 1);
 }
+
+#[tokio::test]
+async fn rotated_logs_of_an_app_are_not_taken_for_strays_before_the_app_is_there() {
+    let bench = Bench::waiting();
+    for day in 1..=3 {
+        std::fs::write(bench.path(&format!("out__2020-01-0{day}_00-00-00.log")), format!("{day}\n")).unwrap();
+    }
+    // A home that keeps one, and an app that keeps all.
+    bench.rotate(Rotation { retain: Some(1), compress: true, ..small() });
+    let all = Words::from([("retain".to_owned(), "all".to_owned())]);
+    bench.attach(1, SinkSpec { rotate: all, ..bench.sink() });
+    bench.pump.begin();
+    // They are looked at: one after the other is compressed.
+    let packed = |day: u32| bench.path(&format!("out__2020-01-0{day}_00-00-00.log.gz"));
+    while !(1..=3).all(|day| packed(day).exists()) {
+        let left = rotated(&bench.path("out.log")).len();
+        assert_eq!(left, 3, "none of them is removed");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
