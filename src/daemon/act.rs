@@ -30,6 +30,7 @@ impl Owner {
             Effect::Spawn(record) => return self.start(&record),
             Effect::Forget { run } => self.forget(run),
             Effect::Signal { run, signal, tree } => self.signal(run, signal, tree),
+            Effect::Sweep { run } => self.sweep(run),
             Effect::SayShutdown { run } => {
                 self.hub.stopping(run);
                 self.hub.say(run, json!("shutdown"));
@@ -63,20 +64,26 @@ impl Owner {
     }
 
     fn signal(&mut self, run: Run, signal: i32, tree: bool) {
-        let Some(process) = self.processes.get(&run) else {
-            // The root is gone; what is left of its tree can only be killed.
-            self.trees.signal_left(run, signal);
-            return;
-        };
-        self.hub.stopping(run);
-        if tree {
-            self.trees.signal_below(run, process.pid, signal);
+        if self.processes.contains_key(&run) {
+            self.hub.stopping(run);
         }
-        complain("signal a worker", self.link.kill(run, signal, false));
+        let ends = self.entries.get(&run.entry).is_some_and(|record| record.kill_at.is_some());
+        match (tree, ends) {
+            (true, _) => self.condemn(run, signal),
+            (false, true) => self.end_root(run, signal),
+            (false, false) => complain("signal a worker", self.link.kill(run, signal, false)),
+        }
         fault::pass("act.signalled");
-        if tree && signal != SIGKILL {
-            // A SIGSTOPped process acts on nothing but SIGKILL until it continues (as systemd.kill(5) does it).
-            complain("continue a worker", self.link.kill(run, SIGCONT, false));
+    }
+
+    /// Has a run's own process end, if it is there.
+    pub(super) fn end_root(&self, run: Run, signal: i32) {
+        if self.processes.contains_key(&run) {
+            complain("signal a worker", self.link.kill(run, signal, false));
+            if signal != SIGKILL {
+                // A stopped process acts on nothing but SIGKILL until it continues (as systemd.kill(5) does it).
+                complain("continue a worker", self.link.kill(run, SIGCONT, false));
+            }
         }
     }
 
@@ -121,19 +128,20 @@ impl Owner {
     }
 
     /// The keeper saw it end.
-    pub(super) fn exited(&mut self, run: Run, pid: u32, exit: Exit) {
+    pub(super) fn exited(&mut self, run: Run, exit: Exit) {
         self.hub.remove(run);
         self.probes.end(run);
         self.pid_files.remove(&run);
         self.unsampled.remove(&run);
-        if let Some(process) = self.processes.remove(&run) {
+        let process = self.processes.remove(&run);
+        if let Some(process) = &process {
             remove_pid(&process.pid_file, process.pid);
         }
         let generation = u32::try_from(run.generation).unwrap_or(u32::MAX);
         let tag = crate::keeper::Tag { kind: crate::keeper::Tag::CHANNEL, index: generation };
         complain("drop a channel", self.link.drop_fd(run.entry, tag));
         fault::pass("act.exited");
-        let survivors = self.trees.root_gone(run, pid);
+        let survivors = self.root_gone(run, process.and_then(|process| process.member));
         self.happen(Event::Exited { run, exit, survivors });
     }
 }

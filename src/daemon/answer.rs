@@ -30,7 +30,7 @@ pub(super) async fn to(request: Request, desk: &Desk) -> Reply {
         Request::List { with_env } => Ok(list(desk, with_env)),
         Request::Order { order } => self::order(order, desk).await,
         Request::Save { force } => save(force, desk).await,
-        Request::Resurrect => resurrect(desk).await,
+        Request::Resurrect { key } => resurrect(key, desk).await,
         Request::Flush { select } => flush(select, desk).await,
         Request::Settings => settings(desk.settings.conf(), desk),
         Request::Configure { set, unset } => configure(set, unset, desk).await,
@@ -147,14 +147,16 @@ async fn save(force: bool, desk: &Desk) -> Result<Reply, WireError> {
     }
 }
 
-async fn resurrect(desk: &Desk) -> Result<Reply, WireError> {
+async fn resurrect(key: Option<u64>, desk: &Desk) -> Result<Reply, WireError> {
     let path = desk.home.dump();
     let saved = match tokio::task::spawn_blocking(move || dump::read(&path)).await {
         Ok(Ok(saved)) => saved,
         Ok(Err(why)) => return Err(error(why.code(), format!("failed to {why}"))),
         Err(_panic) => return Err(error(Code::Internal, "failed to read the dump")),
     };
-    order(Order::Resurrect { saved }, desk).await
+    let all = Order::Resurrect { saved };
+    let keyed = |key| Order::Keyed { key, order: Box::new(all.clone()) };
+    order(key.map_or_else(|| all.clone(), keyed), desk).await
 }
 
 fn settings(conf: Result<Conf, SettingsError>, desk: &Desk) -> Result<Reply, WireError> {
@@ -219,13 +221,13 @@ async fn flush(select: Option<Selector>, desk: &Desk) -> Result<Reply, WireError
     Ok(Reply::Flushed { files })
 }
 
-/// What the pump answers. It does so between two batches, at once; but a disk that hangs hangs it too, and not those
-/// who ask.
+/// What the pump answers. It does so between two batches, at once; but who asks for something that a disk is needed for
+/// is not to hang with that.
 pub(super) async fn from_pump<T>(answer: oneshot::Receiver<T>) -> Result<T, WireError> {
     match tokio::time::timeout(PUMP_PATIENCE, answer).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(_gone)) => Err(error(Code::Internal, "the log pump is dead")),
-        Err(_elapsed) => Err(error(Code::Io, "the log pump hangs in a write: a disk does not answer")),
+        Err(_elapsed) => Err(error(Code::Io, "a disk hangs: it does not answer")),
     }
 }
 

@@ -5,13 +5,13 @@
 //! recovered before their pipes are read, and Node's listeners are there before its channels.
 
 use super::act::Over;
-use super::keep::complain;
+use super::keep::{complain, custody};
 use super::owner::{ENDING, Owner, Process};
 use super::{sockets, spawn};
 use crate::keeper::{Entry, EntryState, FromKeeper, Link, Tag};
 use crate::logs::{Held, SpillFiles};
 use crate::model::files::WorkerFiles;
-use crate::model::{Exit, Run, Stamp, StreamKind};
+use crate::model::{Exit, Run, Stamp, State, StreamKind};
 use crate::supervisor::event::{Found, Process as Fate};
 use crate::supervisor::{Event, Record};
 use crate::sys::{child, clock, ending, fault};
@@ -86,7 +86,8 @@ pub(super) fn read(link: &Link) -> io::Result<Handover> {
                 FromKeeper::Spawned { .. }
                 | FromKeeper::SpawnFailed { .. }
                 | FromKeeper::Exited { .. }
-                | FromKeeper::Upgraded { .. },
+                | FromKeeper::Upgraded { .. }
+                | FromKeeper::Pong,
             ) => {}
         }
     }
@@ -126,8 +127,18 @@ impl Owner {
                 Fate::None | Fate::Alive { .. } => None,
             })
             .collect();
+        // Ends that were under way when the daemon before us died: somebody of their trees may be left.
+        let half_ended: Vec<Run> = found
+            .iter()
+            .filter(|one| one.record.state == State::Stopping && one.record.app.stop.treekill)
+            .filter(|one| !matches!(one.process, Fate::Alive { .. }))
+            .map(|one| one.record.run)
+            .collect();
         self.happen(Event::Attached { found });
         fault::pass("attach.told");
+        for run in half_ended {
+            self.sweep(run);
+        }
         for run in ended {
             // Where the exit led to a new process, its SPAWN has acknowledged it and this is stale.
             complain("acknowledge an exit", self.link.ack(run));
@@ -143,8 +154,15 @@ impl Owner {
             let fd = entry.fds.pop().map(|(_, fd)| fd);
             self.sockets.adopt(entry.id, fd, &entry.blob, &self.link);
         } else {
-            let fds = entry.fds.into_iter().map(|(tag, fd)| (tag.index, fd)).collect();
-            self.hub.adopt_listener(entry.id, fds, entry.blob);
+            let (mut fds, mut connections) = (Vec::new(), Vec::new());
+            for (tag, fd) in entry.fds {
+                match custody(tag) {
+                    Some(custody) => connections.push((custody, fd)),
+                    None if tag.kind == Tag::LISTENER => fds.push((tag.index, fd)),
+                    None => {}
+                }
+            }
+            self.hub.adopt_listener(entry.id, fds, connections, entry.blob);
         }
     }
 

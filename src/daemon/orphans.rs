@@ -17,6 +17,7 @@ use crate::sys::clock;
 use crate::sys::fault;
 use crate::sys::interrupt::readable;
 use crate::sys::kin::{self, Kin};
+use crate::sys::processes::Processes;
 use std::collections::{BTreeMap, HashMap};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
@@ -59,7 +60,7 @@ pub(super) fn recover(handover: &mut Handover, link: &Link, states: &States, mar
     let (stopped, gone) = (lost.len(), entries.len() - adopted.len());
     tracing::warn!(adopted = adopted.len(), stopped, gone, "nobody handed the fleet over; looked for it");
     fault::pass("orphans.sorted");
-    end(&lost);
+    end(&lost, &kin);
     let exit_boot_ms = clock::now().boot_ms;
     entries.extend(lost.into_iter().map(|found| {
         let record = Record { run: found.run, ..found.record };
@@ -187,8 +188,23 @@ fn dead(record: &Record, state: EntryState) -> Entry {
 }
 
 /// Asks them to end, all at once, and ends those who do not. Nobody is served meanwhile: there is no daemon yet.
-fn end(lost: &[Found]) {
-    let trees: Vec<Vec<Member>> = lost.iter().map(|found| child::tree(found.member.pid)).collect();
+fn end(lost: &[Found], kin: &[Kin]) {
+    let look = Processes::look();
+    // Also those who have left parent and session: init has them now.
+    let strays = |found: &Found| {
+        let entry = found.run.entry.to_string();
+        let of_it = kin.iter().filter(move |kin| kin.vars.get("PMON_ID") == Some(&entry));
+        of_it.map(|kin| kin.member)
+    };
+    let trees: Vec<Vec<Member>> = lost
+        .iter()
+        .map(|found| {
+            let mut tree = look.tree(found.member.pid);
+            let strays: Vec<_> = strays(found).filter(|member| !tree.contains(member)).collect();
+            tree.splice(0..0, strays);
+            tree
+        })
+        .collect();
     let tell = |signal: fn(&Found) -> i32| {
         for (found, tree) in lost.iter().zip(&trees) {
             for member in tree {
@@ -209,7 +225,8 @@ fn end(lost: &[Found]) {
     wait(Instant::now() + GRACE);
 }
 
-/// A listening socket, from whichever worker has it. Nobody has one that the daemon accepted on itself: it is bound again.
+/// A listening socket, from whichever worker has it. One that the daemon accepted on, and of which nobody has a copy (no
+/// preload), is bound again.
 fn listener(id: u64, state: &State, adopted: &[Member]) -> Option<Entry> {
     let mut open: HashMap<u64, (Member, i32)> = HashMap::new();
     for member in adopted {
@@ -221,7 +238,9 @@ fn listener(id: u64, state: &State, adopted: &[Member]) -> Option<Entry> {
         let fd = kin::descriptor(*member, pidfd, *number).ok()?;
         kin::identity(&fd).is_ok_and(|(_, inode)| inode == held.inode).then_some((held.tag(), fd))
     };
-    let fds: Vec<_> = state.held.iter().filter_map(take).collect();
+    // Connections that waited in the daemon are nobody's any more.
+    let sockets = state.held.iter().filter(|held| held.kind == Tag::LISTENER);
+    let fds: Vec<_> = sockets.filter_map(take).collect();
     let blob = serde_json::to_vec(&state.record).ok()?;
     let entry = Entry {
         id,

@@ -77,6 +77,8 @@ pub(super) struct Owner {
     /// Ends of processes whose codes are still looked for.
     pub(super) late: Vec<Late>,
     backlog: VecDeque<Event>,
+    /// Answers that wait until what they say is true.
+    held: Vec<Effect>,
     tickets: HashMap<Ticket, oneshot::Sender<Outcome>>,
     next_ticket: u64,
     serial: u64,
@@ -128,6 +130,7 @@ impl Owner {
             upgrade: Upgrade::default(),
             late: Vec::new(),
             backlog: VecDeque::new(),
+            held: Vec::new(),
             tickets: HashMap::new(),
             next_ticket: 1,
             serial: 0,
@@ -188,10 +191,9 @@ impl Owner {
                     self.backlog.push_back(consequence);
                 }
             }
-            for reply in replies {
-                fault::pass("turn.reply");
-                self.reply(reply);
-                fault::pass("turn.replied");
+            self.held.extend(replies);
+            if !self.trees.sweeping() {
+                self.reply_held();
             }
         }
     }
@@ -242,6 +244,7 @@ impl Owner {
                 }
                 Effect::Forget { .. }
                 | Effect::Signal { .. }
+                | Effect::Sweep { .. }
                 | Effect::SayShutdown { .. }
                 | Effect::Drain { .. }
                 | Effect::Probe { .. }
@@ -291,6 +294,15 @@ impl Owner {
                 // Nobody may be watching.
                 drop(self.changes.send(change.clone()));
             }
+        }
+    }
+
+    /// Gives the answers that are due.
+    pub(super) fn reply_held(&mut self) {
+        for reply in std::mem::take(&mut self.held) {
+            fault::pass("turn.reply");
+            self.reply(reply);
+            fault::pass("turn.replied");
         }
     }
 

@@ -27,7 +27,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
-/// How often a tree that was told to end is looked at.
+/// How often an exit code that is late is looked for.
 const LOOK: Duration = Duration::from_millis(25);
 /// Answers under way get this long when the daemon ends.
 const FAREWELL: Duration = Duration::from_millis(150);
@@ -59,9 +59,10 @@ pub(super) async fn run(
     let (samples, mut sampled) = mpsc::channel::<Sampled>(1);
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while !owner.ended && !owner.upgrade.is_done() {
+    while (!owner.ended || owner.trees.sweeping()) && !owner.upgrade.is_done() {
         // Sessions are tasks of the same thread, and something may always be ready here.
         tokio::task::yield_now().await;
+        owner.see_to_trees();
         let now = Instant::now();
         let rebuild = owner.rebuild.due();
         tokio::select! {
@@ -87,12 +88,14 @@ pub(super) async fn run(
                 owner.hear_notices(&notices)?;
             }
             () = tokio::time::sleep_until(owner.timers.next_at(now)) => owner.ring(),
-            _ = look.tick(), if owner.trees.pending() || !owner.late.is_empty() => {
-                owner.look_at_trees();
-                owner.look_for_codes();
-            }
+            () = tokio::time::sleep_until(owner.trees.next_look(now)), if owner.trees.pending() => {}
+            _ = look.tick(), if !owner.late.is_empty() => owner.look_for_codes(),
             _ = second.tick() => {
                 owner.breathe();
+                if rebuild.is_none() && owner.link.is_headless() {
+                    owner.keeper_gone();
+                    keeper = watch(&owner.link).context("watch the keeper")?;
+                }
                 if let Some(sampler) = sampler.take() {
                     sample(sampler, owner.pids(), samples.clone());
                 }
@@ -142,10 +145,11 @@ async fn farewell(owner: Owner, server: JoinHandle<io::Result<()>>) -> anyhow::R
 }
 
 impl Owner {
-    /// Says that we are not frozen, and gives up waiting for what does not come.
+    /// Says that we are not frozen, sees whether the keeper is and whether the machine slept, and gives up waiting for what does not come.
     fn breathe(&mut self) {
         // A keeper that is gone is noticed by the link's end.
         drop(self.link.ping());
+        self.timers.see(clock::now().boot_ms);
         self.upgrade.give_up_late();
     }
 
@@ -177,11 +181,13 @@ impl Owner {
                 let Unmade { what, may_pass } = Unmade::because(stage, &error);
                 self.happen(Event::SpawnFailed { run, what, may_pass });
             }
-            FromKeeper::Exited { run, pid, status, .. } => {
-                self.process_ended(run, pid, Exit::from_wait_status(status));
+            FromKeeper::Exited { run, status, .. } => {
+                self.process_ended(run, Exit::from_wait_status(status));
             }
             FromKeeper::Welcome { keeper_pid, .. } => self.welcomed(keeper_pid),
             FromKeeper::Upgraded { refusal } => self.keeper_upgraded(refusal),
+            // Pulse has heard it.
+            FromKeeper::Pong => {}
             // Only said at the start.
             FromKeeper::Entry(_) | FromKeeper::End => {}
         }
@@ -250,12 +256,6 @@ impl Owner {
     fn ring(&mut self) {
         while let Some(key) = self.timers.due(Instant::now()) {
             self.happen(Event::TimerDue(key));
-        }
-    }
-
-    fn look_at_trees(&mut self) {
-        for run in self.trees.ended() {
-            self.happen(Event::TreeGone { run });
         }
     }
 

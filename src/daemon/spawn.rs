@@ -210,6 +210,7 @@ pub(super) fn channel_spec(record: &Record, run: Run, fd: OwnedFd, adopted: bool
         scheduling: record.app.scheduling,
         fd,
         adopted,
+        preload: record.app.preload,
         ending: adopted && record.state == State::Stopping,
     }
 }

@@ -7,6 +7,7 @@ use super::message::{Adopt, Message, Spawn, Tag, ToKeeper};
 use super::mirror::Mirror;
 use super::news::told;
 pub use super::news::{Entry, EntryState, FromKeeper};
+use super::pulse::Pulse;
 use crate::model::Run;
 use crate::sys::spawn::Creds;
 use crate::sys::{child, fault, fd, kin};
@@ -30,6 +31,7 @@ struct Shared {
     buffer: Mutex<Vec<u8>>,
     /// Locked for as long as an order is sent, so that nothing falls between a dead keeper and its heir.
     mirror: Mutex<Mirror>,
+    pulse: Mutex<Pulse>,
     /// Keepers that we have started ourselves: children of ours, to be reaped by us.
     heirs: Mutex<Vec<u32>>,
 }
@@ -84,7 +86,7 @@ impl Link {
     /// A link over this socket.
     pub fn new(socket: OwnedFd) -> Link {
         let (buffer, mirror) = (Mutex::new(vec![0; BUFFER]), Mutex::default());
-        Link(Arc::new(Shared { socket, buffer, mirror, heirs: Mutex::default() }))
+        Link(Arc::new(Shared { socket, buffer, mirror, pulse: Mutex::default(), heirs: Mutex::default() }))
     }
 
     /// Starts a process; answered by `Spawned` or `SpawnFailed`. Also acknowledges the end of the run before it.
@@ -165,10 +167,17 @@ impl Link {
         self.send(&ToKeeper::UpgradeKeeper { path }, &[])
     }
 
-    /// This daemon is not frozen. Whoever has said it once is killed after ten seconds without a word.
+    /// This daemon is not frozen; once a second. Whoever has said it once is killed after ten seconds without a word, and
+    /// so is a keeper that has answered once and then stands still for as long.
     pub fn ping(&self) -> io::Result<()> {
         self.reap_heirs();
+        self.pulse().asked();
         self.send(&ToKeeper::Ping, &[])
+    }
+
+    /// The keeper is dead though `receive` does not say so.
+    pub fn is_headless(&self) -> bool {
+        self.pulse().is_headless()
     }
 
     /// Has the keeper hold an entry that it does not know, found by other means. `exited`: how its process has ended.
@@ -221,6 +230,7 @@ impl Link {
     pub fn rebuild(&self, home_mark: &str) -> io::Result<Vec<(Run, u32)>> {
         let mut mirror = self.mirror();
         fault::pass("rebuild.begun");
+        self.pulse().ended();
         let (keeper, socket) = heir::start(&mirror)?;
         fault::pass("rebuild.started");
         self.heirs().push(keeper.pid);
@@ -256,6 +266,16 @@ impl Link {
                 Received::Message(message, fds) => {
                     if let Some(told) = told(&message, fds)? {
                         self.mirror().news(&told);
+                        match &told {
+                            FromKeeper::Welcome { keeper_pid, .. } => self.pulse().welcomed(*keeper_pid),
+                            FromKeeper::Pong => self.pulse().answered(),
+                            FromKeeper::Upgraded { .. } => self.pulse().changed(),
+                            FromKeeper::Entry(_)
+                            | FromKeeper::End
+                            | FromKeeper::Spawned { .. }
+                            | FromKeeper::SpawnFailed { .. }
+                            | FromKeeper::Exited { .. } => {}
+                        }
                         return Ok(Some(told));
                     }
                 }
@@ -265,6 +285,10 @@ impl Link {
                 Received::Gone => return Err(io::ErrorKind::UnexpectedEof.into()),
             }
         }
+    }
+
+    fn pulse(&self) -> MutexGuard<'_, Pulse> {
+        self.0.pulse.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn heirs(&self) -> MutexGuard<'_, Vec<u32>> {
@@ -314,18 +338,26 @@ impl Link {
         loop {
             match datagram::send(&self.0.socket, message, fds) {
                 Ok(()) => return Ok(()),
-                Err(Errno::AGAIN) => self.pause(PollFlags::OUT, None)?,
+                // It always drains, unless it is frozen.
+                Err(Errno::AGAIN) => {
+                    if !self.pause(PollFlags::OUT, Timespec { tv_sec: 1, tv_nsec: 0 })? {
+                        self.pulse().asked();
+                    }
+                }
                 // Too many descriptors in flight: the keeper takes them out, but no event says so.
-                Err(Errno::TOOMANYREFS | Errno::NOBUFS) => self.pause(PollFlags::empty(), Some(1_000_000))?,
+                Err(Errno::TOOMANYREFS | Errno::NOBUFS) => {
+                    self.pause(PollFlags::empty(), Timespec { tv_sec: 0, tv_nsec: 1_000_000 })?;
+                }
                 Err(error) => return Err(error.into()),
             }
         }
     }
 
-    fn pause(&self, events: PollFlags, nanoseconds: Option<i64>) -> io::Result<()> {
-        let timeout = nanoseconds.map(|tv_nsec| Timespec { tv_sec: 0, tv_nsec });
-        match poll(&mut [PollFd::new(&self.0.socket, events)], timeout.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => Ok(()),
+    /// Waits for one of the events; false if none came in that time.
+    fn pause(&self, events: PollFlags, time: Timespec) -> io::Result<bool> {
+        match poll(&mut [PollFd::new(&self.0.socket, events)], Some(&time)) {
+            Ok(ready) => Ok(ready > 0),
+            Err(Errno::INTR) => Ok(true),
             Err(error) => Err(error.into()),
         }
     }

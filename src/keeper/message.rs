@@ -73,6 +73,10 @@ impl Tag {
     pub const LOCK: u8 = 103;
     /// The socket on which workers say `READY=1` (entry 0).
     pub const NOTIFY: u8 = 104;
+    /// A connection to a listener that waits for a worker to take it.
+    pub const WAITING: u8 = 105;
+    /// One that was handed to a worker, which has not answered.
+    pub const HANDED: u8 = 106;
 
     /// A tag; only the low 24 bits of `index` count.
     pub const fn new(kind: u8, index: u32) -> Tag {
@@ -242,6 +246,7 @@ pub enum ToDaemon {
         keeper_pid: u32,
         refusal: Vec<u8>,
     },
+    Pong,
 }
 
 /// Bodies may hold secrets: environments and records.
@@ -472,6 +477,7 @@ impl ToDaemon {
                 .with(|to| {
                     to.bytes(refusal);
                 }),
+            ToDaemon::Pong => Message::new(71, NOBODY, 0),
         }
     }
 
@@ -517,6 +523,7 @@ impl ToDaemon {
                 ToDaemon::Exited { run, pid: pid()?, status, exit_ms, usage }
             }
             70 => ToDaemon::Upgraded { keeper_pid: pid()?, refusal: body.bytes()? },
+            71 => ToDaemon::Pong,
             _ => return Ok(None),
         }))
     }
@@ -580,6 +587,7 @@ mod tests {
         let upgraded = ToDaemon::Upgraded { keeper_pid: 9, refusal: b"no".to_vec() };
         let golden = format!("4600010006000000{}0900000000000000020000006e6f", "00".repeat(16));
         assert_eq!(hex(&upgraded.encode()), golden);
+        assert_eq!(hex(&ToDaemon::Pong.encode()), format!("47000100{}", "00".repeat(28)));
     }
 
     #[test]
@@ -711,6 +719,7 @@ mod tests {
                 ToDaemon::Entry { run, pid, state, spawned_ms, has_pidfd, tags, blob }
             }),
             Just(ToDaemon::End),
+            Just(ToDaemon::Pong),
             (run(), any::<u64>(), any::<u32>(), any::<u64>()).prop_map(|(run, token, pid, spawned_ms)| {
                 ToDaemon::Spawned { run, token, pid, spawned_ms }
             }),

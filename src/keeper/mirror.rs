@@ -183,7 +183,8 @@ impl Mirror {
                     process.ended = Some(*status);
                 }
             }
-            FromKeeper::Welcome { .. } | FromKeeper::End | FromKeeper::Upgraded { .. } => {}
+            FromKeeper::Welcome { .. } | FromKeeper::End | FromKeeper::Upgraded { .. } | FromKeeper::Pong => {
+            }
         }
     }
 

@@ -19,6 +19,7 @@ pub mod link;
 pub mod message;
 mod mirror;
 mod news;
+mod pulse;
 pub mod run;
 mod table;
 mod upgrade;

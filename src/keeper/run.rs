@@ -39,6 +39,8 @@ pub struct Keeper<S> {
     upgrade: Option<OwnedFd>,
     /// What came of that, to be told.
     upgraded: Option<String>,
+    /// A ping is to be answered.
+    pinged: bool,
     buffer: Vec<u8>,
 }
 
@@ -87,6 +89,7 @@ impl<S: Start> Keeper<S> {
             adopting: false,
             upgrade: None,
             upgraded: None,
+            pinged: false,
             buffer: vec![0; BUFFER],
         })
     }
@@ -141,6 +144,7 @@ impl<S: Start> Keeper<S> {
         {
             fault::pass("keeper.daemon_started");
             self.adopting = false;
+            self.pinged = false;
             self.table.hand_over(restarts, !self.daemon.ever_ready());
         }
         Ok(())
@@ -154,6 +158,10 @@ impl<S: Start> Keeper<S> {
         let mut send =
             |message: &ToDaemon, fds: &[BorrowedFd<'_>]| datagram::send(socket, &message.encode(), fds);
         let told = self.table.tell(&mut send).and_then(|()| {
+            if self.pinged {
+                send(&ToDaemon::Pong, &[])?;
+                self.pinged = false;
+            }
             let Some(refusal) = &self.upgraded else { return Ok(()) };
             let (keeper_pid, refusal) = (std::process::id(), refusal.as_bytes().to_vec());
             send(&ToDaemon::Upgraded { keeper_pid, refusal }, &[])?;
@@ -262,7 +270,10 @@ impl<S: Start> Keeper<S> {
                 Err(error) => self.upgraded = Some(format!("open the program: {error}")),
             },
             Ok(Some(ToKeeper::Adopt(request))) => self.table.adopt(request, fds),
-            Ok(Some(ToKeeper::Ping)) => self.daemon.heard(true, now_ms()),
+            Ok(Some(ToKeeper::Ping)) => {
+                self.daemon.heard(true, now_ms());
+                self.pinged = true;
+            }
             Ok(Some(ToKeeper::Shutdown)) => self.closing = true,
             Ok(None) => {}
             Err(_malformed) if message.is_spawn() => {

@@ -265,7 +265,7 @@ fn start(request: &Spawn, fds: &[OwnedFd], baseline: Baseline) -> Result<Spawned
     let envp = request.envp.iter().map(text).collect::<Result<Vec<_>, _>>()?;
     let place = |(number, place): &(u32, u32)| Some((i32::try_from(*number).ok()?, at(fds, *place)?));
     let map = request.map.iter().map(place).collect::<Option<Vec<_>>>().ok_or(invalid(Stage::Dup))?;
-    spawn::spawn(&Program {
+    let program = Program {
         file: &text(&request.program)?,
         argv: &argv,
         envp: &envp,
@@ -274,5 +274,9 @@ fn start(request: &Spawn, fds: &[OwnedFd], baseline: Baseline) -> Result<Spawned
         listen_pid: request.listen_pid,
         map: &map,
         baseline,
-    })
+    };
+    spawn::spawn_within(&program, EXEC_MS)
 }
+
+/// So long the keeper waits for a process to run its program; usually that is a third of a millisecond.
+const EXEC_MS: u32 = 100;

@@ -22,6 +22,8 @@ pub enum Purpose {
         /// Number of the question.
         ack: u64,
     },
+    /// A copy of a listening socket, that the worker only has.
+    Copy,
 }
 
 /// The daemon's end of a channel.
@@ -134,6 +136,11 @@ impl Channel {
             self.watches_writing = full && changed.is_ok();
         }
         flushed
+    }
+
+    /// Whether a connection would go to the worker at once.
+    pub fn is_idle(&self) -> bool {
+        !self.deaf && self.outbox.is_idle()
     }
 
     /// Stops watching and closes. Closing alone would not do: the keeper's copy keeps the socket in the epoll set.

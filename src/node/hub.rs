@@ -2,6 +2,7 @@
 //! metrics nor a busy owner delay a connection. Orders go in by a queue and never wait; events come out by a channel.
 
 use super::core::Core;
+use super::custody::Custody;
 use super::event::{Keep, NodeEvent};
 use super::turn::{self, WAKE};
 use super::worker::ChannelSpec;
@@ -55,8 +56,15 @@ impl Hub {
     }
 
     /// Takes over a listening socket from a former daemon, with its record. Before its workers are added.
-    pub fn adopt_listener(&self, entry: u64, fds: Vec<(u32, OwnedFd)>, blob: Vec<u8>) {
-        self.push(Command::Adopt { entry, fds, blob });
+    /// `connections` are those that were kept.
+    pub fn adopt_listener(
+        &self,
+        entry: u64,
+        fds: Vec<(u32, OwnedFd)>,
+        connections: Vec<(Custody, OwnedFd)>,
+        blob: Vec<u8>,
+    ) {
+        self.push(Command::Adopt { entry, fds, connections, blob });
     }
 
     /// Takes a worker's channel.
@@ -116,7 +124,7 @@ impl Drop for Handle {
 /// An order to the thread.
 #[derive(Debug)]
 pub(super) enum Command {
-    Adopt { entry: u64, fds: Vec<(u32, OwnedFd)>, blob: Vec<u8> },
+    Adopt { entry: u64, fds: Vec<(u32, OwnedFd)>, connections: Vec<(Custody, OwnedFd)>, blob: Vec<u8> },
     Add(Box<ChannelSpec>),
     Remove(Run),
     Say(Run, Value),

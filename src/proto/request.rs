@@ -26,7 +26,11 @@ pub enum Request {
         force: bool,
     },
     /// Start what the dump holds → [`super::Reply::Done`].
-    Resurrect,
+    Resurrect {
+        /// As [`Order::Keyed`]'s.
+        #[serde(default)]
+        key: Option<u64>,
+    },
     /// Empty log files → [`super::Reply::Flushed`].
     Flush {
         /// Whose; `None`: everybody's and the daemon's own.
@@ -81,4 +85,7 @@ pub struct LogsRequest {
     /// The client reads files itself: instead of history it is told which (`Push::Files`).
     #[serde(default)]
     pub files: bool,
+    /// The client reads live lines where they stand, if a batch says so ([`super::push::LogHeader::at_spot`]).
+    #[serde(default)]
+    pub places: bool,
 }

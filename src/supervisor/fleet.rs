@@ -1,6 +1,7 @@
 //! The fleet: all workers under one daemon, and the one door to them, [`Fleet::handle`]. Here events
 //! and orders find their workers; what they do there is next door.
 
+use super::again::Asked;
 use super::effect::Effect;
 use super::entry::{Entry, Phase};
 use super::event::{Event, Ticket};
@@ -41,6 +42,8 @@ pub struct Fleet {
     pub(super) past: Epoch,
     /// Starts so far, for `unique_id`.
     pub(super) starts: u64,
+    /// The order that is being obeyed, if it may be asked again.
+    pub(super) asked: Option<Asked>,
     ending: bool,
     places: Places,
 }
@@ -58,6 +61,7 @@ impl Fleet {
             next_entry: 1,
             past: Epoch::default(),
             starts: 0,
+            asked: None,
             ending: false,
             places,
         }
@@ -165,7 +169,7 @@ impl Fleet {
     }
 
     /// Tells every worker what is wanted of it; the answer waits for what is returned.
-    fn obey(&mut self, order: Order, turn: &mut Turn<'_>) -> Result<Vec<Wait>, Refusal> {
+    pub(super) fn obey(&mut self, order: Order, turn: &mut Turn<'_>) -> Result<Vec<Wait>, Refusal> {
         match order {
             Order::Start { apps, if_present } => self.start(&apps, if_present, turn),
             Order::Stop { select } => {
@@ -202,6 +206,7 @@ impl Fleet {
                 Ok(self.tell_all(ids, turn, |worker, turn| worker.signal(signal, turn)))
             }
             Order::Resurrect { saved } => Ok(self.resurrect(saved, turn)),
+            Order::Keyed { key, order } => self.obey_once(key, *order, turn),
             Order::Shutdown => {
                 self.ending = true;
                 let ids = self.workers.keys().copied().collect();
@@ -234,8 +239,18 @@ impl Fleet {
         turn: &mut Turn<'_>,
         verb: impl FnOnce(&mut Worker, &mut Turn<'_>) -> Deed,
     ) -> Option<Wait> {
+        if let Some(wait) = self.waits_already(id) {
+            return Some(wait);
+        }
+        let mark = self.mark(false);
         self.touch(id, turn, |worker, turn| {
+            let before = std::mem::replace(&mut worker.current.record.ordered, mark);
             let deed = verb(worker, turn);
+            if deed == Deed::Reloaded {
+                // Its replacement will say so.
+                worker.current.record.ordered = before;
+                worker.reload_by = mark;
+            }
             Wait::new(worker, deed)
         })
     }

@@ -18,6 +18,7 @@ pub mod page;
 pub mod paths;
 pub mod pipe;
 pub mod proc;
+pub mod processes;
 pub mod replace;
 pub mod sdnotify;
 pub mod signal;

@@ -47,6 +47,16 @@ pub fn runs_this_program(pid: u32) -> bool {
     ours.is_some() && file(format!("/proc/{pid}/exe")) == ours
 }
 
+/// How often the first thread of a process has been given a CPU, or has given it back; `None`: the process is gone.
+pub fn switches(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let counts = status.lines().filter_map(|line| {
+        let (name, count) = line.split_once(':')?;
+        name.ends_with("voluntary_ctxt_switches").then(|| count.trim().parse::<u64>().ok())?
+    });
+    Some(counts.sum())
+}
+
 /// All processes that can be seen, kernel threads included, mostly ascending.
 pub fn pids() -> io::Result<Vec<u32>> {
     fault::at("proc.pids")?;

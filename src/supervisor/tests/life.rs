@@ -168,7 +168,7 @@ fn a_delay_is_waited_for_and_a_stop_ends_the_wait() {
     assert_eq!(story.due(0, "Start"), "spawn 1.2 Current r1");
     story.spawned(1);
     story.exits(1, Exit::Code(1));
-    assert_eq!(story.order(stop()), "keep 1.2 Current Down; close web; reply 2: 0 Stopped Down");
+    assert_eq!(story.order(stop()), "sweep 1.2; keep 1.2 Current Down; close web; reply 2: 0 Stopped Down");
     assert_eq!(story.due(0, "Start"), "");
     assert_eq!(story.order(restart()), "spawn 1.3 Current r1");
 }
@@ -193,7 +193,7 @@ fn a_stop_is_answered_when_the_tree_is_gone() {
     assert_eq!(story.due(0, "Kill"), "keep 1.1 Current Stopping; signal 1.1 9 tree; timer Unkillable 1600");
     let gone = story.event(Event::TreeGone { run });
     assert_eq!(gone, "keep 1.1 Current Down; close web; reply 2: 0 Stopped Down");
-    assert_eq!(story.order(stop()), "keep 1.1 Current Down; reply 3: 0 Untouched Down");
+    assert_eq!(story.order(stop()), "sweep 1.1; keep 1.1 Current Down; reply 3: 0 Untouched Down");
 }
 
 #[test]

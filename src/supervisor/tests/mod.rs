@@ -1,5 +1,6 @@
 //! Tests of the core as a whole: tables, and generated sequences in a simulated world.
 
+mod again;
 mod attach;
 mod faults;
 mod life;

@@ -110,6 +110,7 @@ impl Fault {
                 Mute,
             ],
             Effect::Signal { .. } => &[Lost, GoneBefore],
+            Effect::Sweep { .. } => &[Lost],
             Effect::Keep(_) | Effect::SayShutdown { .. } | Effect::Drain { .. } | Effect::Reply { .. } => {
                 &[Lost]
             }
@@ -357,6 +358,9 @@ impl World {
             }
             Effect::Spawn(record) => self.spawn(record),
             Effect::Signal { run, signal, tree: _ } => self.signal(run, signal),
+            Effect::Sweep { run } => {
+                assert!(!self.live().contains(&run), "{run} is swept while it lives");
+            }
             Effect::SayShutdown { run } => self.signal(run, 2),
             Effect::Drain { run, .. } => {
                 if self.keeper.get(&run.entry).is_some_and(|held| held.manners == Manners::Obedient) {
