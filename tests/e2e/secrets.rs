@@ -58,11 +58,9 @@ fn a_secret_in_an_environment_is_told_by_nothing_that_pmon_says_writes_or_shows_
     let home = TestHome::new();
     home.file("good.json", &format!(
         "{{apps: [{{name: 'nap', script: 'sleep', interpreter: 'none', args: '1000', env: {{API_KEY: '{SECRET}'}}}},
-          {{name: 'dies', script: './dies.sh', max_restarts: 3, env: {{API_KEY: '{SECRET}'}}}},
-          {{name: 'none', script: './none', interpreter: 'none', cwd: '/nonexistent', env: {{API_KEY: '{SECRET}'}}}}]}}"
+          {{name: 'dies', script: './dies.sh', max_restarts: 3, env: {{API_KEY: '{SECRET}'}}}}]}}"
     ));
     home.file("dies.sh", "exit 3\n");
-    home.file("none", "#!/nonexistent/interpreter\n");
     let wrong = [
         ("array.json", format!("{{apps: [{{script: 'sleep', env: ['API_KEY={SECRET}']}}]}}")),
         ("text.json", format!("{{apps: [{{script: 'sleep', env: 'API_KEY={SECRET}'}}]}}")),
@@ -84,9 +82,10 @@ fn a_secret_in_an_environment_is_told_by_nothing_that_pmon_says_writes_or_shows_
     for (name, text) in &wrong {
         home.file(name, text);
     }
+    clean("start", &said(&home, &["start", "good.json"]));
+    assert_eq!(home.jlist().len(), 2);
     for args in [
-        &["start", "good.json"][..],
-        &["list"],
+        &["list"][..],
         &["restart", "all"],
         &["restart", "nap", "--update-env"],
         &["reload", "all"],
