@@ -1,6 +1,6 @@
 //! What is on its way through the daemon when it dies, alone or with the keeper: connections, and commands.
 
-use crate::support::{TestHome, free_port, need, wait_for};
+use crate::support::{TestHome, free_port, kill, need, wait_for};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -40,9 +40,10 @@ fn start(home: &TestHome, port: u16, code: &str, args: &[&str]) {
 fn kill_both(home: &TestHome) {
     let text = std::fs::read_to_string(home.path().join("keeper.lock")).unwrap();
     let both = [text.trim().parse::<i32>().unwrap(), home.daemon_pid()];
+    // Stopped, the daemon cannot replace a keeper that died a moment earlier.
+    kill(both[1], "STOP");
     let [keeper, daemon] = both.map(|pid| pid.to_string());
     std::process::Command::new("kill").args(["-9", &keeper, &daemon]).status().unwrap();
-    // A daemon that was a moment late has replaced its keeper already.
     wait_for("the end of both", || {
         let left = [both[0], both[1]].into_iter().filter(|pid| crate::support::is_alive(*pid)).count();
         if left == 0 { Ok(()) } else { Err(format!("{both:?}")) }
@@ -115,7 +116,7 @@ fn cut(home: &TestHome, args: &[&str], begun: impl Fn() -> bool) -> String {
         .spawn()
         .unwrap();
     wait_for("the command to begin", || if begun() { Ok(()) } else { Err(String::new()) });
-    crate::support::kill(home.daemon_pid(), "KILL");
+    kill(home.daemon_pid(), "KILL");
     let done = child.wait_with_output().unwrap();
     let said = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
     assert!(done.status.success(), "{args:?}: {said}");
@@ -216,7 +217,7 @@ fn keeper_and_daemon_come_back_though_their_program_is_deleted_or_replaced_by_ga
     std::fs::write(&copy, "garbage").unwrap();
     let keeper = || std::fs::read_to_string(home.path().join("keeper.lock")).unwrap_or_default();
     let old = keeper();
-    crate::support::kill(old.trim().parse().unwrap(), "KILL");
+    kill(old.trim().parse().unwrap(), "KILL");
     wait_for("another keeper", || {
         if keeper() != old && !keeper().is_empty() { Ok(()) } else { Err(old.clone()) }
     });

@@ -11,15 +11,21 @@
 mod support;
 
 mod apps;
+mod behave;
+mod clocks;
+mod crowd;
+mod disks;
 mod doors;
 mod errors;
 mod everyday;
 mod fallen;
+mod frozen;
 mod inject;
 mod lines;
 mod logs;
 mod matrix;
 mod output;
+mod places;
 mod ports;
 mod reading;
 mod ready;
