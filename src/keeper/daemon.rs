@@ -8,6 +8,7 @@
 //! One that has been given to us (`adopted`) is no child of ours: its pidfd says when it has ended. One that has said
 //! PING and then nothing more for ten seconds is killed, if it is stopped; if it is not, after twenty seconds if it
 //! uses a CPU all the time, else after a minute.
+//! A new program has five seconds to serve, or the old one is back.
 //!
 //! A SIGKILL is harmless here and never counts as a crash: whoever kills daemons all day must not make pipes
 //! fill while we wait.
@@ -67,7 +68,14 @@ struct Alive {
     silent_at_ms: Option<u64>,
     /// What it had used when that time was over before.
     doubts: Vec<Duration>,
+    /// When it must serve, if its program never has.
+    trial_ends_ms: Option<u64>,
+    /// It did not, and is killed.
+    given_up: bool,
 }
+
+/// So long may a new program take until it serves.
+const TRIAL_MS: u64 = 5000;
 
 /// So long may a daemon say nothing that is stopped: it pings every second.
 const SILENCE_MS: u64 = 10_000;
@@ -126,6 +134,8 @@ impl<S: Start> Daemon<S> {
             adopted: true,
             silent_at_ms: None,
             doubts: Vec::new(),
+            trial_ends_ms: None,
+            given_up: false,
         });
         self.starts = 1;
     }
@@ -161,6 +171,8 @@ impl<S: Start> Daemon<S> {
             adopted: image.adopted,
             silent_at_ms: image.pings.then_some(now_ms + SILENCE_MS),
             doubts: Vec::new(),
+            trial_ends_ms: None,
+            given_up: false,
         });
         daemon.ever_ready = image.ever_ready;
         daemon.starts = image.starts;
@@ -172,7 +184,7 @@ impl<S: Start> Daemon<S> {
         match &self.state {
             State::Due { at_ms }
             | State::Alive(Alive { link: LinkState::Closed { kill_at_ms: at_ms }, .. }) => Some(*at_ms),
-            State::Alive(Alive { link: LinkState::Open(_), silent_at_ms, .. }) => *silent_at_ms,
+            State::Alive(alive) => [alive.silent_at_ms, alive.trial_ends_ms].into_iter().flatten().min(),
             State::Over => None,
         }
     }
@@ -226,7 +238,8 @@ impl<S: Start> Daemon<S> {
     /// first cannot be started and nothing is lost by giving up.
     pub(super) fn act(&mut self, now_ms: u64, holds_any: bool) -> io::Result<Option<u64>> {
         if let State::Alive(alive) = &mut self.state {
-            if matches!(alive.link, LinkState::Open(_)) && !alive.is_frozen() {
+            alive.given_up |= alive.trial_ends_ms.take_if(|at| *at <= now_ms).is_some();
+            if matches!(alive.link, LinkState::Open(_)) && !alive.given_up && !alive.is_frozen() {
                 alive.silent_at_ms = Some(now_ms + SILENCE_MS);
                 return Ok(None);
             }
@@ -240,7 +253,8 @@ impl<S: Start> Daemon<S> {
             return Ok(None);
         }
         match self.attempt() {
-            Ok(alive) => {
+            Ok(mut alive) => {
+                alive.trial_ends_ms = self.upgrade.is_some().then_some(now_ms + TRIAL_MS);
                 self.state = State::Alive(alive);
                 self.starts += 1;
                 Ok(Some(self.starts - 1))
@@ -261,6 +275,8 @@ impl<S: Start> Daemon<S> {
             adopted: false,
             silent_at_ms: None,
             doubts: Vec::new(),
+            trial_ends_ms: None,
+            given_up: false,
         })
     }
 
@@ -268,6 +284,7 @@ impl<S: Start> Daemon<S> {
     pub(super) fn is_ready(&mut self) {
         if let State::Alive(alive) = &mut self.state {
             alive.ready = true;
+            alive.trial_ends_ms = None;
             self.ever_ready = true;
             self.ready = None;
             self.pace.fails = 0;
@@ -293,6 +310,11 @@ impl<S: Start> Daemon<S> {
     pub(super) fn ended(&mut self, status: i32, now_ms: u64, holds_any: bool) -> io::Result<()> {
         let exit = Exit::from_wait_status(status);
         let ready = self.alive().is_some_and(|alive| alive.ready);
+        if self.alive().is_some_and(|alive| alive.given_up) {
+            // Another attempt would take as long.
+            self.upgrade = None;
+            return self.failed(now_ms, holds_any, "it did not come to serve, and was killed");
+        }
         if exit == Exit::Signal(libc::SIGKILL) || (ready && exit.is_success()) {
             self.state = State::Due { at_ms: now_ms + self.pace.at_once(now_ms) };
             return Ok(());
