@@ -11,10 +11,15 @@
 mod support;
 
 mod apps;
+mod behave;
+mod clocks;
+mod crowd;
+mod disks;
 mod doors;
 mod errors;
 mod everyday;
 mod fallen;
+mod frozen;
 mod inject;
 mod lines;
 mod logs;
