@@ -2,10 +2,11 @@
 
 use super::mailbox::Desk;
 use super::session;
+use crate::sys::aside;
 use crate::sys::paths::Home;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixListener as StdListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,8 +22,9 @@ const FREE: usize = SESSIONS / 2;
 /// nobody serves the old one.
 pub(super) fn bind(home: &Home) -> io::Result<StdListener> {
     let path = home.socket();
-    match std::fs::remove_file(&path) {
-        Ok(()) => {}
+    match path.symlink_metadata() {
+        Ok(there) if there.file_type().is_socket() => std::fs::remove_file(&path)?,
+        Ok(_something_else) => drop(aside::put(&path)?),
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
         Err(e) => return Err(e),
     }

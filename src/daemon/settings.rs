@@ -6,11 +6,11 @@ use crate::logs::{Plan, Pump};
 use crate::model::Rotation;
 use crate::model::rotation::{MODULE, Word, WordError};
 use crate::sys::paths::Home;
+use crate::sys::plain;
+use crate::sys::replace::{self, Sync};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use std::fs::OpenOptions;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -45,9 +45,11 @@ pub(super) struct Settings {
 
 impl Settings {
     /// Reads the file, and lets it take effect. What is not understood is told and left out.
-    pub(super) fn start(home: Home, pump: Pump) -> Settings {
+    /// `told`: what people should know of it.
+    pub(super) fn start(home: Home, pump: Pump, told: &mut Vec<String>) -> Settings {
         let conf = read(&home.settings()).unwrap_or_else(|error| {
             tracing::warn!(reason = %error, "no settings");
+            told.push(format!("{error}; settings are as if there were none"));
             Conf::new()
         });
         let (rotation, wrong) = rotation_of(&conf);
@@ -164,7 +166,7 @@ fn rotation_of(conf: &Conf) -> (Rotation, Vec<WordError>) {
 
 fn read(path: &Path) -> Result<Conf, SettingsError> {
     let garbage = |reason: String| SettingsError::Garbage { path: path.to_owned(), reason };
-    match std::fs::read(path) {
+    match plain::read(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Conf::new()),
         Err(e) => Err(garbage(e.to_string())),
         Ok(text) => serde_json::from_slice(&text).map_err(|e| garbage(e.to_string())),
@@ -175,11 +177,7 @@ fn write(path: &Path, conf: &Conf) -> io::Result<()> {
     let mut text = Vec::new();
     let form = serde_json::ser::PrettyFormatter::with_indent(b"    ");
     conf.serialize(&mut serde_json::Serializer::with_formatter(&mut text, form))?;
-    let aside = path.with_extension("json.tmp");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
-    file.write_all(&text)?;
-    file.sync_all()?;
-    std::fs::rename(aside, path)
+    replace::file(path, &text, Sync::Disk)
 }
 
 #[cfg(test)]

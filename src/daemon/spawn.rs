@@ -1,6 +1,7 @@
 //! From a record to a process: what is made for it (pipes, channel, sockets), what it is told (arguments,
 //! environment), and the one message that makes the keeper start it and hold what must not die.
 
+use super::carry;
 use super::orphans::CARRIED;
 use super::owner::Owner;
 use crate::keeper::{Creds, SpawnRequest, Tag};
@@ -14,6 +15,7 @@ use crate::sys::paths::Home;
 use crate::sys::pipe::{fair_capacity, stdio};
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// First number of the sockets a child inherits (sd_listen_fds(3): SD_LISTEN_FDS_START).
@@ -62,7 +64,11 @@ impl Owner {
             let all = keep.iter().copied().chain(staged.iter().map(|(tag, fd)| (*tag, fd.as_fd())));
             map.extend(all.filter_map(|(tag, fd)| Some((number_of(tag)?, fd))));
         }
-        let argv = strings(argv(app, &self.home))?;
+        let carried = carry::make().map_err(|e| format!("make memory for its state: {e}"))?;
+        if carries(app) {
+            map.push((carry::NUMBER, carried.as_fd()));
+        }
+        let argv = strings(argv(app, self.preload.then(|| self.home.preload())))?;
         let envp = strings(environment(record, &made, &self.home, self.notices.address()))?;
         let cwd = string(app.cwd.to_string_lossy().into_owned())?;
         let blob = serde_json::to_vec(record).map_err(|e| format!("write the record: {e}"))?;
@@ -82,8 +88,12 @@ impl Owner {
             keep: &keep,
             blob: &blob,
         };
-        self.states.worker(record, None, &self.link);
+        if let Some(state) = self.states.of(record, None, &self.link) {
+            carry::write(&carried, &state).map_err(|e| format!("write down its state: {e}"))?;
+            self.states.write(run.entry, &state);
+        }
         self.link.spawn(&request).map_err(|e| format!("ask the keeper for a process: {e}"))?;
+        self.carried.insert(run, carried);
         self.entries.insert(run.entry, record.clone());
         let sink = sink(record, &self.home);
         match held {
@@ -195,10 +205,15 @@ pub(super) fn sink(record: &Record, home: &Home) -> SinkSpec {
 }
 
 /// Node gets pmon's preload by `--require`, not by NODE_OPTIONS, which every grandchild would inherit.
-fn argv(app: &App, home: &Home) -> Vec<String> {
+/// While it cannot be written, they do without.
+fn argv(app: &App, preload: Option<PathBuf>) -> Vec<String> {
     let mut argv = app.program.argv();
-    if app.preload && app.program.is_node() && app.program.interpreter_path.is_some() {
-        argv.splice(1..1, ["--require".to_owned(), home.preload().display().to_string()]);
+    if let Some(preload) = preload
+        && app.preload
+        && app.program.is_node()
+        && app.program.interpreter_path.is_some()
+    {
+        argv.splice(1..1, ["--require".to_owned(), preload.display().to_string()]);
     }
     argv
 }

@@ -72,6 +72,8 @@ impl Tag {
     pub const LOCK: u8 = 103;
     /// The socket on which workers say `READY=1` (entry 0).
     pub const NOTIFY: u8 = 104;
+    /// The control socket's file (O_PATH), to be known again by.
+    pub const CONTROL_FILE: u8 = 105;
 
     /// A tag; only the low 24 bits of `index` count.
     pub const fn new(kind: u8, index: u32) -> Tag {

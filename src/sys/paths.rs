@@ -1,7 +1,7 @@
 //! Where things are: `$PMON_HOME` and the files in it.
 
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// One home: one keeper, one daemon, one fleet.
@@ -25,16 +25,40 @@ impl Home {
         Home { root: root.into() }
     }
 
-    /// Makes the directories that are missing, each 0700. Errors name the path.
+    /// Makes the directories that are missing, each 0700. Errors name the path. A home that belongs to somebody else is
+    /// refused: he could put files in it that this user would then obey.
     pub fn create(&self) -> io::Result<()> {
-        for dir in [self.root.clone(), self.logs(), self.pids()] {
-            std::fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(&dir)
-                .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", dir.display())))?;
+        if self.root.to_str().is_none() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "its path is no UTF-8"));
         }
-        Ok(())
+        for dir in [self.root.clone(), self.logs(), self.pids(), self.states()] {
+            let make = || std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir);
+            let made = match make() {
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists && dir != self.root => {
+                    super::aside::put(&dir).and_then(|_| make())
+                }
+                made => made,
+            };
+            made.map_err(|e| match e.kind() {
+                io::ErrorKind::AlreadyExists => io::Error::new(
+                    io::ErrorKind::NotADirectory,
+                    format!("{}: it is no directory", dir.display()),
+                ),
+                kind => io::Error::new(kind, format!("{}: {e}", dir.display())),
+            })?;
+        }
+        let (owner, us) = (std::fs::metadata(&self.root)?.uid(), rustix::process::geteuid().as_raw());
+        if owner == us {
+            return Ok(());
+        }
+        let name = super::user::name_of;
+        let why = format!("it belongs to user {}, and this is {}", name(owner), name(us));
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, why))
+    }
+
+    /// The variable that every process of this home was born with.
+    pub fn mark(&self) -> String {
+        format!("PMON_HOME={}", self.root.display())
     }
 
     /// The directory itself.
@@ -70,6 +94,11 @@ impl Home {
     /// Workers' pid files.
     pub fn pids(&self) -> PathBuf {
         self.root.join("pids")
+    }
+
+    /// If it is there: the process whose end ends the fleet, and the home with it (`sys::lease`).
+    pub fn lease(&self) -> PathBuf {
+        self.root.join("lease")
     }
 
     /// What the next daemon must know if keeper and daemon die together.

@@ -22,7 +22,9 @@ pub fn file(path: &Path, bytes: &[u8], sync: Sync) -> io::Result<()> {
     let aside = Path::new(&aside);
     let named = |e: io::Error| io::Error::new(e.kind(), format!("`{}`: {e}", path.display()));
     let write = || {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(aside)?;
+        // Left by one that was killed. Not opened: it might be something that is waited for.
+        drop(std::fs::remove_file(aside));
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(aside)?;
         fault::at("replace.write")?;
         file.write_all(bytes)?;
         if sync == Sync::Disk {

@@ -13,6 +13,8 @@ mod support;
 mod apps;
 mod errors;
 mod everyday;
+mod home;
+mod home_spoiled;
 mod lines;
 mod logs;
 mod matrix;
