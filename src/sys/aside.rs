@@ -1,6 +1,7 @@
 //! A file that cannot be understood, or is none, is not overwritten: it is put aside under a name that says so.
 
 use super::clock;
+use rustix::io::Errno;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -31,9 +32,10 @@ pub fn put(path: &Path) -> io::Result<Option<PathBuf>> {
 /// Whether something is in the way of a file of ours that can be put aside: what is no file, or cannot be opened by us.
 pub fn is_in_the_way(error: &io::Error) -> bool {
     use io::ErrorKind::{InvalidInput, IsADirectory, NotADirectory, PermissionDenied};
-    // ELOOP has no name there yet.
+    // A loop of links has no name there yet, nor has a FIFO that nobody reads.
+    let unnamed = [Errno::LOOP, Errno::NXIO].map(|errno| Some(errno.raw_os_error()));
     matches!(error.kind(), InvalidInput | IsADirectory | NotADirectory | PermissionDenied)
-        || error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
+        || unnamed.contains(&error.raw_os_error())
 }
 
 /// Opens a file of ours; what is in its way is put aside first.

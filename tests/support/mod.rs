@@ -136,7 +136,8 @@ impl TestHome {
 
     /// The daemon's own log, for messages of failed tests.
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.path().join("pmon.log")).unwrap_or_default()
+        // A test may have put a FIFO there.
+        pmon::sys::plain::text(&self.path().join("pmon.log")).unwrap_or_default()
     }
 
     /// Pids of all processes that belong to this home (keeper, daemon, workers), by their environment.
