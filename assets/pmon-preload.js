@@ -14,7 +14,7 @@ if (active && process.connected && typeof process.send === 'function') {
     busy = true;
     try { send(Object.assign({ cmd: 'NODE_PMON' }, message), () => { busy = false; }); } catch (_) { busy = false; }
   };
-  const guarded = (f) => (argument) => { try { f(argument); } catch (_) { /* never the app's trouble */ } };
+  const guarded = (f) => (...all) => { try { f(...all); } catch (_) { /* never the app's trouble */ } };
 
   // Response times in microseconds: 32 powers of two in 8 steps each (12 % wide).
   const started = Symbol('pmon.started');
@@ -91,6 +91,20 @@ if (active && process.connected && typeof process.send === 'function') {
       return leave.apply(this, arguments);
     };
   }
+
+  // Copies of the listening sockets on which the daemon accepts, by key. Nothing is done with them: they are there for the
+  // next daemon, should all others that have them die. They keep no process alive and are not among its active handles.
+  const held = new Map();
+  process.on('internalMessage', guarded((message, handle) => {
+    if (!message || message.cmd !== 'NODE_PMON' || (message.act !== 'hold' && message.act !== 'release')) return;
+    const old = held.get(message.key);
+    held.delete(message.key);
+    if (old) old.close();
+    if (message.act === 'hold' && handle) {
+      handle.unref();
+      held.set(message.key, handle);
+    }
+  }));
 
   // Soft drain: each response now closes its connection, and server.close() leaves idle connections alone for `ms`,
   // since a request may just be arriving on one of them (Node 19 and later would reset it).

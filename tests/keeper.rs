@@ -9,6 +9,7 @@ use pmon::keeper::{Beginning, Entry, EntryState, FromKeeper, Link, SpawnRequest,
 use pmon::model::{Exit, Run};
 use pmon::sys::lock::Lock;
 use pmon::sys::paths::Home;
+use pmon::sys::processes::Processes;
 use pmon::sys::spawn::{self, Baseline, Program, SpawnError, Spawned};
 use pmon::sys::{child, clock, fd, signal};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -132,7 +133,7 @@ impl Drop for Fixture {
         let Some(keeper) = child::member(self.keeper.id()) else { return };
         // Stopped, it starts no other daemon while its children are killed.
         child::signal(keeper, libc::SIGSTOP).unwrap();
-        for process in child::tree(keeper.pid) {
+        for process in Processes::look().tree(keeper.pid) {
             child::signal(process, libc::SIGKILL).unwrap();
         }
         self.keeper.wait().unwrap();
@@ -342,8 +343,8 @@ fn a_signal_reaches_only_the_run_it_is_for() {
     daemon.link.kill(RUN, libc::SIGKILL, true).unwrap();
     daemon.sh(RUN.next(), "sleep 60 & wait", |_| {});
     let (pid, _) = daemon.spawned(RUN.next());
-    wait_for("its child", || child::tree(pid).len() == 2);
-    let tree = child::tree(pid);
+    wait_for("its child", || Processes::look().tree(pid).len() == 2);
+    let tree = Processes::look().tree(pid);
     daemon.link.kill(RUN, libc::SIGKILL, true).unwrap();
     daemon.link.kill(Run::first(8), libc::SIGKILL, false).unwrap();
     // Messages are carried out in order: had one of those hit, it would be that signal.

@@ -152,7 +152,10 @@ fn silence(error: &ConnectError) -> Option<String> {
             "`kill -9 $(cat {})` ends it without touching a worker; a new one takes over",
             pid_file.display()
         )),
-        ConnectError::NoDaemon(_) | ConnectError::Socket { .. } | ConnectError::Greeting(_) => None,
+        ConnectError::NoDaemon(_)
+        | ConnectError::Socket { .. }
+        | ConnectError::Greeting(_)
+        | ConnectError::Refused(_) => None,
     }
 }
 

@@ -17,6 +17,7 @@ use std::process::ExitCode;
 
 /// The whole program.
 pub fn main() -> ExitCode {
+    crate::sys::paths::keep_own_rights();
     match Cli::try_parse_from(argv::arrange(std::env::args_os())) {
         Ok(cli) => run(cli),
         Err(error) => usage(&error),

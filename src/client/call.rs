@@ -1,5 +1,6 @@
 //! One question, one answer.
 
+use super::again;
 use super::connect::{ConnectError, Connection, ReadError, Received};
 use super::start::{self, Notice, StartError};
 use super::stream::Stream;
@@ -74,17 +75,34 @@ impl Client {
         }
     }
 
-    /// Asks and waits for the answer. An error reply is [`CallError::Refused`]. What changes nothing is asked again if
-    /// the daemon dies over it.
+    /// Asks and waits for the answer. An error reply is [`CallError::Refused`]. If the daemon dies over it, the next one is
+    /// asked, where that cannot do a thing twice.
     pub fn call(&mut self, request: Request) -> Result<Reply, CallError> {
-        let again = matches!(request, Request::Ping | Request::List { .. });
+        let request = self.repeatable(request);
+        match self.ask(request.clone()) {
+            Err(CallError::Gone | CallError::Broken(_)) if again::may(&request) => self.call_again(request),
+            done => done,
+        }
+    }
+
+    /// The request as this daemon can be asked it twice, if that is so.
+    pub fn repeatable(&self, request: Request) -> Request {
+        again::keyed(request, self.hello())
+    }
+
+    /// Asks the next daemon what the last one did not live to answer.
+    pub fn call_again(&mut self, request: Request) -> Result<Reply, CallError> {
         for _ in 1..TRIES {
+            self.reconnect();
+            if !again::knows(&request, self.hello()) {
+                break;
+            }
             match self.ask(request.clone()) {
-                Err(CallError::Gone | CallError::Broken(_)) if again => self.reconnect(),
-                done => return done,
+                Err(CallError::Gone | CallError::Broken(_)) => {}
+                answer => return again::whole(&request, answer),
             }
         }
-        self.ask(request)
+        Err(CallError::Gone)
     }
 
     /// Turns to the next daemon, if there is one by now.

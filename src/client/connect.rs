@@ -1,6 +1,6 @@
 //! The connection: socket, hello, frames in and out.
 
-use crate::proto::{ClientMessage, DaemonMessage, Decoder, Frame, FrameError, Hello};
+use crate::proto::{ClientMessage, DaemonMessage, Decoder, Frame, FrameError, Hello, Reply, WireError};
 use crate::sys::paths::Home;
 use crate::sys::user;
 use std::fs::Permissions;
@@ -28,6 +28,9 @@ pub enum ConnectError {
     /// It spoke another language.
     #[error("greet the daemon: {0}")]
     Greeting(String),
+    /// It does not serve this user.
+    #[error("reach the daemon: {0}")]
+    Refused(WireError),
     /// It takes connections and says nothing: it is suspended, or its machine is out of breath.
     #[error("hear from the daemon: nothing for {} s", .patience.as_secs())]
     Silent {
@@ -73,6 +76,7 @@ impl Connection {
             ReadError::Io(e) if e.kind() == io::ErrorKind::WouldBlock => {
                 ConnectError::Silent { patience, pid_file: home.daemon_pid() }
             }
+            ReadError::Refused(refused) => ConnectError::Refused(refused),
             other => ConnectError::Greeting(other.to_string()),
         })?;
         Ok(connection)
@@ -81,8 +85,12 @@ impl Connection {
     /// Waits for the daemon's first word. An end is left to whoever reads on.
     fn hear_hello(&mut self, patience: Duration) -> Result<(), ReadError> {
         self.socket.set_read_timeout(Some(patience))?;
-        if let Some(Received::Message(DaemonMessage::Hello(hello))) = self.receive()? {
-            self.hello = Some(hello);
+        match self.receive()? {
+            Some(Received::Message(DaemonMessage::Hello(hello))) => self.hello = Some(hello),
+            Some(Received::Message(DaemonMessage::Reply { reply: Reply::Error(refused), .. })) => {
+                return Err(ReadError::Refused(refused));
+            }
+            _other => {}
         }
         self.socket.set_read_timeout(None)?;
         Ok(())
@@ -177,6 +185,9 @@ pub(super) enum ReadError {
     Frame(#[from] FrameError),
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// It does not serve this user.
+    #[error(transparent)]
+    Refused(WireError),
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Finding, starting and talking to the daemon. Blocking and without a runtime: `pmon list` must cost
 //! a few milliseconds. Knows nothing of terminals.
 
+mod again;
 pub mod call;
 pub mod connect;
 pub mod start;

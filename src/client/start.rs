@@ -67,7 +67,10 @@ pub(super) fn start(home: &Home, notice: &mut dyn FnMut(Notice)) -> Result<Clien
             notice(Notice::Started);
             Ok(Client::connect(home)?)
         }
-        Some(reason) if !reason.is_empty() => Err(StartError::Refused { reason: reason.to_owned() }),
+        // Another keeper may have come before it, and serve.
+        Some(reason) if !reason.is_empty() => {
+            Client::connect(home).map_err(|_none| StartError::Refused { reason: reason.to_owned() })
+        }
         _ => Err(StartError::Refused {
             reason: format!("it ended without a word; see {}", home.daemon_log().display()),
         }),

@@ -17,6 +17,8 @@ mod env;
 mod error;
 mod file;
 pub mod find;
+#[doc(hidden)]
+pub mod fuzz;
 mod health;
 mod interpreter;
 mod js;

@@ -4,10 +4,12 @@ use super::carry;
 use super::keep::complain;
 use super::owner::Owner;
 use super::probe::Subject;
+use super::spawn::Unmade;
 use super::states::State;
 use crate::model::files::WorkerFiles;
 use crate::model::{Exit, Run};
 use crate::supervisor::{Effect, Event, Record};
+use crate::sys::fault;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::time::Instant;
@@ -28,6 +30,7 @@ impl Owner {
             Effect::Spawn(record) => return self.start(&record),
             Effect::Forget { run } => self.forget(run),
             Effect::Signal { run, signal, tree } => self.signal(run, signal, tree),
+            Effect::Sweep { run } => self.sweep(run),
             Effect::SayShutdown { run } => {
                 self.hub.stopping(run);
                 self.hub.say(run, json!("shutdown"));
@@ -56,24 +59,31 @@ impl Owner {
         self.pid_files.insert(record.run, files.pid);
         match self.spawn(record) {
             Ok(()) => None,
-            Err(what) => Some(Event::SpawnFailed { run: record.run, what }),
+            Err(Unmade { what, may_pass }) => Some(Event::SpawnFailed { run: record.run, what, may_pass }),
         }
     }
 
     fn signal(&mut self, run: Run, signal: i32, tree: bool) {
-        let Some(process) = self.processes.get(&run) else {
-            // The root is gone; what is left of its tree can only be killed.
-            self.trees.signal_left(run, signal);
-            return;
-        };
-        self.hub.stopping(run);
-        if tree {
-            self.trees.signal_below(run, process.pid, signal);
+        if self.processes.contains_key(&run) {
+            self.hub.stopping(run);
         }
-        complain("signal a worker", self.link.kill(run, signal, false));
-        if tree && signal != SIGKILL {
-            // A SIGSTOPped process acts on nothing but SIGKILL until it continues (as systemd.kill(5) does it).
-            complain("continue a worker", self.link.kill(run, SIGCONT, false));
+        let ends = self.entries.get(&run.entry).is_some_and(|record| record.kill_at.is_some());
+        match (tree, ends) {
+            (true, _) => self.condemn(run, signal),
+            (false, true) => self.end_root(run, signal),
+            (false, false) => complain("signal a worker", self.link.kill(run, signal, false)),
+        }
+        fault::pass("act.signalled");
+    }
+
+    /// Has a run's own process end, if it is there.
+    pub(super) fn end_root(&self, run: Run, signal: i32) {
+        if self.processes.contains_key(&run) {
+            complain("signal a worker", self.link.kill(run, signal, false));
+            if signal != SIGKILL {
+                // A stopped process acts on nothing but SIGKILL until it continues (as systemd.kill(5) does it).
+                complain("continue a worker", self.link.kill(run, SIGCONT, false));
+            }
         }
     }
 
@@ -90,6 +100,7 @@ impl Owner {
             Ok(blob) => complain("keep a record", self.link.blob(run.entry, &blob)),
             Err(error) => tracing::error!(%error, "failed to write a record"),
         }
+        fault::pass("act.over");
         self.leaving.insert(run.entry);
         self.log_troubles.remove(&run.entry);
         self.pump.close(run.entry);
@@ -104,6 +115,7 @@ impl Owner {
             let member = crate::sys::child::member(pid);
             self.processes.insert(run, super::owner::Process { pid, pid_file, member });
         }
+        fault::pass("act.pid_file");
         if let Some(record) = self.entries.get(&run.entry).filter(|record| record.run == run) {
             let state = self.note_state(record);
             self.carry(run, state.as_ref());
@@ -111,6 +123,7 @@ impl Owner {
         if let Some(record) = self.entries.get(&run.entry) {
             self.pump.set_source(run.entry, super::spawn::source(record, Some(pid)));
         }
+        fault::pass("act.spawned");
         self.happen(Event::Spawned { run, pid });
         if self.notices.was_early(pid) {
             self.happen(Event::Notified { run });
@@ -125,16 +138,20 @@ impl Owner {
     }
 
     /// The keeper saw it end.
-    pub(super) fn exited(&mut self, run: Run, pid: u32, exit: Exit) {
+    pub(super) fn exited(&mut self, run: Run, exit: Exit) {
         self.hub.remove(run);
         self.probes.end(run);
-        if let Some(process) = self.processes.remove(&run) {
-            self.scribe.remove_if(process.pid_file, process.pid.to_string().into_bytes());
+        self.pid_files.remove(&run);
+        self.unsampled.remove(&run);
+        let process = self.processes.remove(&run);
+        if let Some(process) = &process {
+            self.scribe.remove_if(process.pid_file.clone(), process.pid.to_string().into_bytes());
         }
         let generation = u32::try_from(run.generation).unwrap_or(u32::MAX);
         let tag = crate::keeper::Tag { kind: crate::keeper::Tag::CHANNEL, index: generation };
         complain("drop a channel", self.link.drop_fd(run.entry, tag));
-        let survivors = self.trees.root_gone(run, pid);
+        fault::pass("act.exited");
+        let survivors = self.root_gone(run, process.and_then(|process| process.member));
         self.happen(Event::Exited { run, exit, survivors });
     }
 }

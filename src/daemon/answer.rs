@@ -32,7 +32,7 @@ pub(super) async fn to(request: Request, desk: &Desk) -> Reply {
         Request::List { with_env } => Ok(list(desk, with_env)),
         Request::Order { order } => self::order(order, desk).await,
         Request::Save { force } => save(force, desk).await,
-        Request::Resurrect => resurrect(desk).await,
+        Request::Resurrect { key } => resurrect(key, desk).await,
         Request::Flush { select } => flush(select, desk).await,
         Request::Settings => read_settings(desk).await,
         Request::Configure { set, unset } => configure(set, unset, desk).await,
@@ -76,7 +76,8 @@ pub(super) fn without_env(view: &Arc<WorkerView>) -> Arc<WorkerView> {
     Arc::new(view)
 }
 
-fn list(desk: &Desk, with_env: bool) -> Reply {
+/// All workers as they are now.
+pub(super) fn list(desk: &Desk, with_env: bool) -> Reply {
     let snapshot = desk.snapshot();
     let workers =
         if with_env { snapshot.workers.clone() } else { snapshot.workers.iter().map(without_env).collect() };
@@ -160,7 +161,7 @@ async fn save(force: bool, desk: &Desk) -> Result<Reply, WireError> {
     }
 }
 
-async fn resurrect(desk: &Desk) -> Result<Reply, WireError> {
+async fn resurrect(key: Option<u64>, desk: &Desk) -> Result<Reply, WireError> {
     let path = desk.home.dump();
     let shown = path.display().to_string();
     let reading = tokio::task::spawn_blocking(move || dump::read(&path));
@@ -175,7 +176,9 @@ async fn resurrect(desk: &Desk) -> Result<Reply, WireError> {
         // An owner that is gone needs no telling.
         drop(desk.letters.send(Letter::Tell { what }).await);
     }
-    order(Order::Resurrect { saved }, desk).await
+    let all = Order::Resurrect { saved };
+    let keyed = |key| Order::Keyed { key, order: Box::new(all.clone()) };
+    order(key.map_or_else(|| all.clone(), keyed), desk).await
 }
 
 /// A disk that does not answer: it may do so later, and then it is done.

@@ -5,16 +5,16 @@
 //! recovered before their pipes are read, and Node's listeners are there before its channels.
 
 use super::act::Over;
-use super::keep::complain;
+use super::keep::{complain, custody};
 use super::owner::{ENDING, Owner, Process};
 use super::{mend, sockets, spawn};
 use crate::keeper::{Entry, EntryState, FromKeeper, Link, Tag};
 use crate::logs::{Held, SpillFiles};
 use crate::model::files::WorkerFiles;
-use crate::model::{Exit, Run, Stamp, StreamKind};
+use crate::model::{Exit, Run, Stamp, State, StreamKind};
 use crate::supervisor::event::{Found, Process as Fate};
 use crate::supervisor::{Event, Record};
-use crate::sys::{child, clock, ending};
+use crate::sys::{child, clock, ending, fault};
 use rustix::event::{PollFd, PollFlags, poll};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -81,14 +81,18 @@ pub(super) fn read(link: &Link) -> io::Result<Handover> {
                     }
                 }
             }
-            Some(FromKeeper::Entry(entry)) => handover.entries.push(entry),
+            Some(FromKeeper::Entry(entry)) => {
+                fault::pass("attach.entry");
+                handover.entries.push(entry);
+            }
             Some(FromKeeper::End) => return Ok(handover),
             // Part of the entries already.
             Some(
                 FromKeeper::Spawned { .. }
                 | FromKeeper::SpawnFailed { .. }
                 | FromKeeper::Exited { .. }
-                | FromKeeper::Upgraded { .. },
+                | FromKeeper::Upgraded { .. }
+                | FromKeeper::Pong,
             ) => {}
         }
     }
@@ -106,6 +110,7 @@ impl Owner {
             handover.entries.into_iter().partition(|entry| entry.id >= Run::FIRST_RESERVED);
         for entry in listeners {
             self.adopt_listener(entry);
+            fault::pass("attach.listener");
         }
         for what in handover.told {
             self.told.find(what);
@@ -115,8 +120,10 @@ impl Owner {
             if let Some(one) = self.adopt_worker(entry) {
                 found.push(one);
             }
+            fault::pass("attach.worker");
         }
         self.pump.begin();
+        fault::pass("attach.begun");
         let ending = handover.ending;
         if !found.is_empty() {
             tracing::info!(workers = found.len(), "took over from the keeper");
@@ -128,7 +135,18 @@ impl Owner {
                 Fate::None | Fate::Alive { .. } => None,
             })
             .collect();
+        // Ends that were under way when the daemon before us died: somebody of their trees may be left.
+        let half_ended: Vec<Run> = found
+            .iter()
+            .filter(|one| one.record.state == State::Stopping && one.record.app.stop.treekill)
+            .filter(|one| !matches!(one.process, Fate::Alive { .. }))
+            .map(|one| one.record.run)
+            .collect();
         self.happen(Event::Attached { found });
+        fault::pass("attach.told");
+        for run in half_ended {
+            self.sweep(run);
+        }
         for run in ended {
             // Where the exit led to a new process, its SPAWN has acknowledged it and this is stale.
             complain("acknowledge an exit", self.link.ack(run));
@@ -144,8 +162,15 @@ impl Owner {
             let fd = entry.fds.pop().map(|(_, fd)| fd);
             self.sockets.adopt(entry.id, fd, &entry.blob, &self.link);
         } else {
-            let fds = entry.fds.into_iter().map(|(tag, fd)| (tag.index, fd)).collect();
-            self.hub.adopt_listener(entry.id, fds, entry.blob);
+            let (mut fds, mut connections) = (Vec::new(), Vec::new());
+            for (tag, fd) in entry.fds {
+                match custody(tag) {
+                    Some(custody) => connections.push((custody, fd)),
+                    None if tag.kind == Tag::LISTENER => fds.push((tag.index, fd)),
+                    None => {}
+                }
+            }
+            self.hub.adopt_listener(entry.id, fds, connections, entry.blob);
         }
     }
 

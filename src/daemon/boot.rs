@@ -16,7 +16,9 @@ use crate::model::snapshot::{DaemonView, Snapshot};
 use crate::node::Hub;
 use crate::supervisor::Fleet;
 use crate::sys::clock;
+use crate::sys::fault;
 use crate::sys::fd::inherit;
+use crate::sys::lock::Lock;
 use crate::sys::paths::Home;
 use anyhow::Context;
 use std::fs::File;
@@ -45,11 +47,28 @@ pub fn enter(home: &Home, ready: Option<i32>) -> anyhow::Result<()> {
 
 fn start(home: &Home, ready: &mut Option<File>) -> anyhow::Result<()> {
     let link = Link::inherited().context("reach the keeper")?;
+    fault::pass("boot.begun");
     rustix::thread::set_name(c"pm-daemon").context("name the process")?;
     crate::sys::limits::raise_open_files();
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
     runtime.block_on(serve(home, link, ready))
+}
+
+/// Keepers that are starting free their lock in this time (milliseconds), if they do not stay.
+const PATIENCE: u64 = 1000;
+
+/// A keeper that died before it gave us its lock has freed it: somebody may have started another one, whose daemon
+/// looks for the fleet as we would. There must not be two.
+fn be_the_only_one(home: &Home, link: &Link) -> anyhow::Result<()> {
+    let tag = Tag::new(Tag::LOCK, 0);
+    if link.held(0, &[tag]).is_empty() {
+        let lock =
+            Lock::patient(&home.keeper_lock(), PATIENCE, || false).context("take the keeper's lock")?;
+        let lock = lock.context("take over: another keeper has done so")?;
+        link.keep(0, tag, lock.as_fd()).context("keep the keeper's lock")?;
+    }
+    Ok(())
 }
 
 async fn serve(home: &Home, link: Link, ready: &mut Option<File>) -> anyhow::Result<()> {
@@ -72,25 +91,31 @@ async fn attend(
     // From here on the keeper may take silence for a frost. Should it be gone, reading says so.
     drop(link.ping());
     let mut handover = attach::read(&link).context("read what the keeper holds")?;
+    fault::pass("boot.read");
     let states = States::new(home, scribe.clone());
     let mark = home.mark();
     if handover.cut {
         tracing::warn!("the keeper is gone, another one takes its place");
+        be_the_only_one(home, &link)?;
         if let Err(error) = link.rebuild(&mark) {
             // It is tried again when we serve.
             tracing::error!(%error, "failed to start another keeper");
         }
     }
     if handover.cut || handover.search {
+        fault::pass("boot.search");
         orphans::recover(&mut handover, &link, &states, &mark);
+        fault::pass("boot.searched");
     }
     let (control, socket_file) = listen(home, &mut handover, &link)?;
     let notify = notify::socket(&mut handover, &link).context("make the socket for READY=1")?;
+    fault::pass("boot.sockets");
     // On a full disk there must be a daemon too.
     scribe.write(home.daemon_pid(), std::process::id().to_string().into_bytes());
     scribe.write(home.preload(), crate::node::PRELOAD.as_bytes().to_vec());
     scribe.settled().await;
 
+    fault::pass("boot.files");
     let (node_events, from_node) = mpsc::channel(EVENTS);
     let (notices, from_pump) = mpsc::channel(EVENTS);
     let (letters, from_sessions) = mpsc::channel(LETTERS);
@@ -122,12 +147,14 @@ async fn attend(
         notices: Vec::new(),
     };
     let fleet = Fleet::new(crate::supervisor::Places { logs_dir: home.logs(), pids_dir: home.pids() });
-    let outlets = Outlets { snapshot, changes, probed, notify };
-    let mut owner = Owner::new(home.clone(), link.clone(), hub, pump, fleet, view, scribe.clone(), outlets);
+    let outlets = Outlets { snapshot, changes, probed, notify, scribe: scribe.clone() };
+    let mut owner = Owner::new(home.clone(), link.clone(), hub, pump, fleet, view, outlets);
+    fault::pass("boot.doors");
     owner.look_for_preload();
     let lock = link.held(0, &[Tag::new(Tag::LOCK, 0)]).pop().map(|(_, lock)| lock);
     let premises = Premises::new(home, Arc::clone(&owner.keeper_pid), lock, socket_file);
     owner.take_over(handover);
+    fault::pass("boot.taken");
     // Nobody knows what the last daemon did not get written.
     owner.write_everything();
     owner.say_to_people();
@@ -137,6 +164,7 @@ async fn attend(
     tokio::spawn(logbook::reopen_at_signal(desk.clone()));
     // Should the keeper be gone by now, the loop notices and another one is told.
     drop(link.ready());
+    fault::pass("boot.ready");
     let server = tokio::spawn(server::serve(control, desk.clone()));
     if let Some(mut pipe) = ready.take() {
         // The client may have left.
@@ -159,6 +187,7 @@ fn listen(home: &Home, handover: &mut Handover, link: &Link) -> anyhow::Result<(
     }
     let path = home.socket();
     let socket = server::bind(home).with_context(|| format!("listen on `{}`", path.display()))?;
+    fault::pass("boot.bound");
     let file = premises::mark(&path).with_context(|| format!("look at `{}`", path.display()))?;
     link.keep(0, own(Tag::CONTROL), socket.as_fd()).context("keep the control socket")?;
     link.keep(0, own(Tag::CONTROL_FILE), file.as_fd()).context("keep its file")?;

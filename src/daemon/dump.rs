@@ -3,6 +3,7 @@
 use super::mend;
 use crate::model::order::Saved;
 use crate::proto::Code;
+use crate::sys::fault;
 use crate::sys::replace::{self, Sync};
 use crate::sys::{aside, plain};
 use serde::{Deserialize, Serialize};
@@ -45,7 +46,7 @@ struct Dump {
 
 /// The same as far as it has to be understood.
 #[derive(Debug, Deserialize)]
-struct Found {
+pub(super) struct Found {
     version: u32,
     workers: Vec<Value>,
 }
@@ -60,7 +61,7 @@ pub(super) fn write(path: &Path, workers: Vec<Saved>) -> Result<(), DumpError> {
         .map_err(|source| DumpError::Garbage { path: path.to_owned(), source })?;
     let copy = path.with_extension("json.bak");
     match plain::read(path) {
-        Ok(old) if serde_json::from_slice::<Found>(&old).is_ok() => {
+        Ok(old) if understand(&old).is_ok() => {
             replace::file(&copy, &old, Sync::Disk).map_err(fail("keep a copy of", path))?;
         }
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
@@ -69,6 +70,7 @@ pub(super) fn write(path: &Path, workers: Vec<Saved>) -> Result<(), DumpError> {
             aside::put(path).map_err(fail("put aside", path))?;
         }
     }
+    fault::pass("dump.copied");
     replace::file(path, &text, Sync::Disk).map_err(fail("write", path))
 }
 
@@ -95,8 +97,7 @@ fn read_one(path: &Path) -> Result<(Vec<Saved>, Vec<String>), DumpError> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(DumpError::Missing(path.to_owned())),
         Err(source) => return Err(DumpError::Io { verb: "read", path: path.to_owned(), source }),
     };
-    let dump: Found = serde_json::from_slice(&text)
-        .map_err(|source| DumpError::Garbage { path: path.to_owned(), source })?;
+    let dump = understand(&text).map_err(|source| DumpError::Garbage { path: path.to_owned(), source })?;
     if dump.version > VERSION {
         return Err(DumpError::Later { path: path.to_owned(), version: dump.version });
     }
@@ -120,6 +121,11 @@ fn read_one(path: &Path) -> Result<(Vec<Saved>, Vec<String>), DumpError> {
         }
     }
     Ok((workers, told))
+}
+
+/// The text of a dump.
+pub(super) fn understand(text: &[u8]) -> Result<Found, serde_json::Error> {
+    serde_json::from_slice(text)
 }
 
 #[cfg(test)]

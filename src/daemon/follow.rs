@@ -3,8 +3,8 @@
 
 use super::answer;
 use super::mailbox::Desk;
+use super::outbox::{ClientGone, Outbox};
 use super::past;
-use super::session::{ClientGone, Outbox};
 use crate::logs::{Delivery, End, Filter, LogLines, Workers};
 use crate::model::snapshot::Snapshot;
 use crate::model::{StreamKind, WorkerId};

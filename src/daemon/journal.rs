@@ -4,6 +4,7 @@ use super::scribe::Scribe;
 use crate::logs::{Fanout, LogLines};
 use crate::model::StreamKind;
 use crate::model::change::{Change, What};
+use crate::sys::fault;
 use crate::sys::paths::Home;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -36,6 +37,7 @@ pub(super) fn reopen(home: &Home) {
         let is_file = rustix::fs::fstat(io::stderr())
             .is_ok_and(|facts| rustix::fs::FileType::from_raw_mode(facts.st_mode).is_file());
         if is_file {
+            fault::at("journal.open")?;
             let log = OpenOptions::new().append(true).create(true).mode(0o600).open(home.daemon_log())?;
             rustix::stdio::dup2_stderr(log)?;
         }

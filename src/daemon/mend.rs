@@ -196,6 +196,8 @@ fn blank() -> Record {
         node_version: None,
         trouble: None,
         leaving: false,
+        ordered: None,
+        retry: None,
     }
 }
 

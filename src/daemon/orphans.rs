@@ -15,8 +15,10 @@ use crate::model::Run;
 use crate::supervisor::Record;
 use crate::sys::child::{self, Member};
 use crate::sys::clock;
+use crate::sys::fault;
 use crate::sys::interrupt::readable;
 use crate::sys::kin::{self, Kin};
+use crate::sys::processes::Processes;
 use std::collections::{BTreeMap, HashMap};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
@@ -65,8 +67,10 @@ pub(super) fn recover(handover: &mut Handover, link: &Link, states: &States, mar
     let Sorted { mut entries, adopted, lost, told } = sort(left, &kin, mark);
     let (stopped, gone) = (lost.len() + unknown.len(), entries.len() - adopted.len());
     tracing::warn!(adopted = adopted.len(), stopped, gone, "nobody handed the fleet over; looked for it");
-    let doomed = lost.iter().map(|found| (found.member, found.record.app.stop.signal));
-    end(doomed.chain(unknown.iter().map(|member| (*member, SIGTERM))).collect());
+    fault::pass("orphans.sorted");
+    let doomed = lost.iter().map(|found| (found.run.entry, found.member, found.record.app.stop.signal));
+    let unknown = unknown.into_iter().map(|(entry, member)| (entry, member, SIGTERM));
+    end(doomed.chain(unknown).collect(), &kin);
     handover.told.extend(told);
     for (id, what) in unread {
         let known = entries.iter().any(|entry| entry.id == id);
@@ -90,6 +94,7 @@ pub(super) fn recover(handover: &mut Handover, link: &Link, states: &States, mar
     }
     for entry in entries {
         complain("have an orphan kept", link.adopt(&entry));
+        fault::pass("orphans.adopted");
         handover.add(entry);
     }
 }
@@ -111,9 +116,13 @@ fn carried(kin: &[Kin], states: &States) -> BTreeMap<u64, State> {
 
 /// Living workers whose states cannot be read, and who do not carry them: nobody could restart them, or tell them from
 /// another's.
-fn unread_workers(unread: &BTreeMap<u64, String>, known: &BTreeMap<u64, State>, kin: &[Kin]) -> Vec<Member> {
+fn unread_workers(
+    unread: &BTreeMap<u64, String>,
+    known: &BTreeMap<u64, State>,
+    kin: &[Kin],
+) -> Vec<(u64, Member)> {
     let lost = unread.keys().filter(|id| !known.contains_key(id));
-    lost.filter_map(|id| by_environment(*id, 0, kin)).map(|(member, _)| member).collect()
+    lost.filter_map(|id| Some((*id, by_environment(*id, 0, kin)?.0))).collect()
 }
 
 /// What became of the workers of which there are records.
@@ -258,10 +267,24 @@ fn dead(record: &Record, state: EntryState) -> Entry {
 
 /// Asks them to end, each by its signal and all at once, and ends those who do not. Nobody is served meanwhile: there is no
 /// daemon yet.
-fn end(doomed: Vec<(Member, i32)>) {
+fn end(doomed: Vec<(u64, Member, i32)>, kin: &[Kin]) {
+    let look = Processes::look();
+    // Also those who have left parent and session: init has them now.
+    let strays = |entry: u64| {
+        let entry = entry.to_string();
+        kin.iter().filter(move |kin| kin.vars.get("PMON_ID") == Some(&entry)).map(|kin| kin.member)
+    };
     let pidfds: Vec<OwnedFd> =
-        doomed.iter().filter_map(|(member, _)| child::open(member.pid).ok().flatten()).collect();
-    let trees: Vec<_> = doomed.iter().map(|(member, signal)| (child::tree(member.pid), *signal)).collect();
+        doomed.iter().filter_map(|(_, member, _)| child::open(member.pid).ok().flatten()).collect();
+    let trees: Vec<(Vec<Member>, i32)> = doomed
+        .iter()
+        .map(|(entry, member, signal)| {
+            let mut tree = look.tree(member.pid);
+            let strays: Vec<_> = strays(*entry).filter(|member| !tree.contains(member)).collect();
+            tree.splice(0..0, strays);
+            (tree, *signal)
+        })
+        .collect();
     let tell = |last: Option<i32>| {
         for (tree, signal) in &trees {
             for member in tree {
@@ -282,7 +305,8 @@ fn end(doomed: Vec<(Member, i32)>) {
     wait(Instant::now() + GRACE);
 }
 
-/// A listening socket, from whichever worker has it. Nobody has one that the daemon accepted on itself: it is bound again.
+/// A listening socket, from whichever worker has it. One that the daemon accepted on, and of which nobody has a copy (no
+/// preload), is bound again.
 fn listener(id: u64, state: &State, adopted: &[Member]) -> Option<Entry> {
     let mut open: HashMap<u64, (Member, i32)> = HashMap::new();
     for member in adopted {
@@ -294,7 +318,9 @@ fn listener(id: u64, state: &State, adopted: &[Member]) -> Option<Entry> {
         let fd = kin::descriptor(*member, pidfd, *number).ok()?;
         kin::identity(&fd).is_ok_and(|(_, inode)| inode == held.inode).then_some((held.tag(), fd))
     };
-    let fds: Vec<_> = state.held.iter().filter_map(take).collect();
+    // Connections that waited in the daemon are nobody's any more.
+    let sockets = state.held.iter().filter(|held| held.kind == Tag::LISTENER);
+    let fds: Vec<_> = sockets.filter_map(take).collect();
     let blob = serde_json::to_vec(&state.record).ok()?;
     let entry = Entry {
         id,

@@ -24,6 +24,7 @@ use crate::node::Hub;
 use crate::supervisor::{Effect, Event, Fleet, Record, Ticket};
 use crate::sys::child::Member;
 use crate::sys::clock;
+use crate::sys::fault;
 use crate::sys::paths::Home;
 use crate::sys::proc::memory;
 use crate::sys::sdnotify::NotifySocket;
@@ -90,6 +91,8 @@ pub(super) struct Owner {
     /// Ends of processes whose codes are still looked for.
     pub(super) late: Vec<Late>,
     backlog: VecDeque<Event>,
+    /// Answers that wait until what they say is true.
+    held: Vec<Effect>,
     tickets: HashMap<Ticket, oneshot::Sender<Outcome>>,
     next_ticket: u64,
     serial: u64,
@@ -103,6 +106,7 @@ pub(super) struct Outlets {
     pub(super) changes: broadcast::Sender<Change>,
     pub(super) probed: mpsc::Sender<Probed>,
     pub(super) notify: NotifySocket,
+    pub(super) scribe: Scribe,
 }
 
 impl Owner {
@@ -113,10 +117,9 @@ impl Owner {
         pump: Pump,
         fleet: Fleet,
         view: DaemonView,
-        scribe: Scribe,
         out: Outlets,
     ) -> Owner {
-        let states = States::new(&home, scribe.clone());
+        let states = States::new(&home, out.scribe.clone());
         Owner {
             home,
             link,
@@ -137,7 +140,7 @@ impl Owner {
             host: HostUsage::default(),
             ended: false,
             states,
-            scribe,
+            scribe: out.scribe,
             carried: HashMap::new(),
             told: Told::default(),
             keeper_pid: Arc::new(AtomicU32::new(view.keeper_pid)),
@@ -148,6 +151,7 @@ impl Owner {
             upgrade: Upgrade::default(),
             late: Vec::new(),
             backlog: VecDeque::new(),
+            held: Vec::new(),
             tickets: HashMap::new(),
             next_ticket: 1,
             serial: 0,
@@ -197,20 +201,25 @@ impl Owner {
             };
             let mut effects = Vec::new();
             self.fleet.handle(event, clock::now(), &mut effects);
+            fault::pass("turn.handled");
             if effects.iter().any(|effect| matches!(effect, Effect::Reply { .. })) {
                 self.glance(&mut effects);
             }
             self.persist(&effects, ended);
+            fault::pass("turn.kept");
             self.publish(&effects);
+            fault::pass("turn.published");
             let (replies, deeds): (Vec<_>, Vec<_>) =
                 effects.into_iter().partition(|effect| matches!(effect, Effect::Reply { .. }));
             for deed in deeds {
+                fault::pass("turn.deed");
                 if let Some(consequence) = self.act(deed) {
                     self.backlog.push_back(consequence);
                 }
             }
-            for reply in replies {
-                self.reply(reply);
+            self.held.extend(replies);
+            if !self.trees.sweeping() {
+                self.reply_held();
             }
         }
     }
@@ -241,26 +250,27 @@ impl Owner {
         self.snapshot.send_replace(Arc::new(snapshot));
     }
 
-    /// The records go to the keeper before anything is done. An exit that leads to a new process is acknowledged by
-    /// its SPAWN, any other one here, behind its record.
+    /// The records go to the keeper before anything is done, in one message, so that an order to many workers is carried
+    /// out for all of them or for none. An exit that leads to a new process is acknowledged by its SPAWN, any other one
+    /// here, behind its record.
     /// On disk too, should the keeper die with us.
     fn persist(&mut self, effects: &[Effect], ended: Option<Run>) {
         let mut answered = false;
+        let (mut records, mut blobs) = (Vec::new(), Vec::new());
         for effect in effects {
-            match effect {
-                Effect::Keep(record) => match serde_json::to_vec(record) {
-                    Ok(blob) => {
-                        complain("keep a record", self.link.blob(record.run.entry, &blob));
-                        if let Some(known) = self.entries.get_mut(&record.run.entry) {
-                            known.clone_from(record);
-                        }
-                        self.note_state(record);
+            let (record, kept) = match effect {
+                Effect::Keep(record) => (record, true),
+                Effect::Spawn(record) => {
+                    answered |= Some(record.run.entry) == ended.map(|run| run.entry);
+                    // It goes with its SPAWN; but of a new worker nothing is known before.
+                    if self.entries.contains_key(&record.run.entry) {
+                        continue;
                     }
-                    Err(error) => tracing::error!(%error, "failed to write a record"),
-                },
-                Effect::Spawn(record) => answered |= Some(record.run.entry) == ended.map(|run| run.entry),
+                    (record, false)
+                }
                 Effect::Forget { .. }
                 | Effect::Signal { .. }
+                | Effect::Sweep { .. }
                 | Effect::SayShutdown { .. }
                 | Effect::Drain { .. }
                 | Effect::Probe { .. }
@@ -268,10 +278,30 @@ impl Owner {
                 | Effect::Timer { .. }
                 | Effect::Publish(_)
                 | Effect::Reply { .. }
-                | Effect::End => {}
+                | Effect::End => continue,
+            };
+            match serde_json::to_vec(record) {
+                Ok(blob) => blobs.push((record.run.entry, blob)),
+                Err(error) => tracing::error!(%error, "failed to write a record"),
+            }
+            if kept {
+                records.push(record);
             }
         }
+        match blobs.as_slice() {
+            [] => {}
+            [(entry, blob)] => complain("keep a record", self.link.blob(*entry, blob)),
+            _ => complain("keep records", self.link.blobs(blobs)),
+        }
+        for record in records {
+            fault::pass("turn.record");
+            if let Some(known) = self.entries.get_mut(&record.run.entry) {
+                known.clone_from(record);
+            }
+            self.note_state(record);
+        }
         if let Some(run) = ended.filter(|_| !answered) {
+            fault::pass("turn.unacknowledged");
             complain("acknowledge an exit", self.link.ack(run));
         }
     }
@@ -292,6 +322,15 @@ impl Owner {
                 // Nobody may be watching.
                 drop(self.changes.send(change.clone()));
             }
+        }
+    }
+
+    /// Gives the answers that are due.
+    pub(super) fn reply_held(&mut self) {
+        for reply in std::mem::take(&mut self.held) {
+            fault::pass("turn.reply");
+            self.reply(reply);
+            fault::pass("turn.replied");
         }
     }
 

@@ -2,7 +2,7 @@
 //! missing to the wanted number from the files before that, so also after the daemon was started again.
 
 use super::follow;
-use super::session::{ClientGone, Outbox};
+use super::outbox::{ClientGone, Outbox};
 use crate::logs::LogLines;
 use crate::model::{StreamKind, WorkerId};
 use crate::proto::Frame;
@@ -11,9 +11,14 @@ use crate::search::{Log, Merged, Query, Shelf};
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Semaphore;
 
 /// A frame of history is cut at about this size.
 const CHUNK: usize = 256 << 10;
+/// More lines of a file are for clients that read files themselves.
+const LINES: usize = 100_000;
+/// So many histories are read at a time, whoever asks.
+static READERS: Semaphore = Semaphore::const_new(4);
 /// Lines of a stream that were written within so many milliseconds are told together.
 const TOGETHER_MS: i64 = 1000;
 
@@ -24,10 +29,13 @@ pub(super) async fn send(
     lines: usize,
     outbox: &Outbox,
 ) -> Result<(), ClientGone> {
+    let lines = lines.min(LINES);
     let shelf = Arc::new(Mutex::new(Shelf::default()));
     let recent = of_all_streams(&files, recent);
     for files in by_worker(before_memory(files, &recent, lines)) {
         let (shelf, id) = (Arc::clone(&shelf), outbox.id);
+        // Closed by nobody.
+        let _turn = READERS.acquire().await.map_err(|_closed| ClientGone)?;
         let read = move || frames(&files, &mut shelf.lock().unwrap_or_else(PoisonError::into_inner), id);
         for frame in tokio::task::spawn_blocking(read).await.unwrap_or_default() {
             outbox.frame(frame).await?;

@@ -34,7 +34,6 @@ impl Rebuild {
 #[derive(Debug)]
 pub(super) struct Late {
     run: Run,
-    pid: u32,
     until: Instant,
 }
 
@@ -78,15 +77,15 @@ impl Owner {
     }
 
     /// A process has ended. How may come to light yet; who waits for it is decided by whether it matters.
-    pub(super) fn process_ended(&mut self, run: Run, pid: u32, exit: Exit) {
+    pub(super) fn process_ended(&mut self, run: Run, exit: Exit) {
         let exit = if exit == Exit::Unknown { self.look_up(run) } else { exit };
         let matters = |owner: &Owner| {
             owner.entries.get(&run.entry).is_some_and(|record| !record.app.restart.stop_exit_codes.is_empty())
         };
         if exit == Exit::Unknown && matters(self) {
-            self.late.push(Late { run, pid, until: Instant::now() + LATE });
+            self.late.push(Late { run, until: Instant::now() + LATE });
         } else {
-            self.exited(run, pid, exit);
+            self.exited(run, exit);
         }
     }
 
@@ -96,7 +95,7 @@ impl Owner {
         for late in std::mem::take(&mut self.late) {
             match self.look_up(late.run) {
                 Exit::Unknown if late.until > now => self.late.push(late),
-                exit => self.exited(late.run, late.pid, exit),
+                exit => self.exited(late.run, exit),
             }
         }
     }

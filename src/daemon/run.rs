@@ -4,6 +4,7 @@ use super::mailbox::{Desk, Letter};
 use super::owner::Owner;
 use super::premises::News;
 use super::probe::Probed;
+use super::spawn::Unmade;
 use super::{server, upgrade};
 use crate::keeper::FromKeeper;
 use crate::logs::{PumpNotice, Source};
@@ -14,6 +15,7 @@ use crate::model::{Exit, Run};
 use crate::node::NodeEvent;
 use crate::supervisor::Event;
 use crate::sys::clock;
+use crate::sys::fault;
 use anyhow::Context;
 use std::io;
 use std::os::fd::AsFd;
@@ -26,7 +28,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
-/// How often a tree that was told to end is looked at.
+/// How often an exit code that is late is looked for.
 const LOOK: Duration = Duration::from_millis(25);
 /// Answers under way get this long when the daemon ends.
 const FAREWELL: Duration = Duration::from_millis(150);
@@ -58,7 +60,8 @@ pub(super) async fn run(
     let (samples, mut sampled) = mpsc::channel::<Sampled>(1);
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while !owner.ended && !owner.upgrade.is_done() {
+    while (!owner.ended || owner.trees.sweeping()) && !owner.upgrade.is_done() {
+        owner.see_to_trees();
         let now = Instant::now();
         let rebuild = owner.rebuild.due();
         tokio::select! {
@@ -90,13 +93,15 @@ pub(super) async fn run(
                 owner.hear_notices(&notices)?;
             }
             () = tokio::time::sleep_until(owner.timers.next_at(now)) => owner.ring(),
-            _ = look.tick(), if owner.trees.pending() || !owner.late.is_empty() => {
-                owner.look_at_trees();
-                owner.look_for_codes();
-            }
+            () = tokio::time::sleep_until(owner.trees.next_look(now)), if owner.trees.pending() => {}
+            _ = look.tick(), if !owner.late.is_empty() => owner.look_for_codes(),
             _ = second.tick() => {
                 owner.breathe();
                 owner.look_at_scribe();
+                if rebuild.is_none() && owner.link.is_headless() {
+                    owner.keeper_gone();
+                    keeper = watch(&owner.link).context("watch the keeper")?;
+                }
                 if let Some(sampler) = sampler.take() {
                     sample(sampler, owner.pids(), samples.clone());
                 }
@@ -117,6 +122,7 @@ pub(super) async fn run(
 
 /// A socket as something to wait for. Its owner reads: messages carry descriptors or credentials.
 fn watch(socket: &impl AsFd) -> io::Result<UnixDatagram> {
+    fault::at("run.watch")?;
     let own = StdDatagram::from(socket.as_fd().try_clone_to_owned()?);
     own.set_nonblocking(true)?;
     UnixDatagram::from_std(own)
@@ -152,10 +158,11 @@ async fn farewell(owner: Owner, server: JoinHandle<io::Result<()>>) -> anyhow::R
 }
 
 impl Owner {
-    /// Says that we are not frozen, and gives up waiting for what does not come.
+    /// Says that we are not frozen, sees whether the keeper is and whether the machine slept, and gives up waiting for what does not come.
     fn breathe(&mut self) {
         // A keeper that is gone is noticed by the link's end.
         drop(self.link.ping());
+        self.timers.see(clock::now().boot_ms);
         self.upgrade.give_up_late();
     }
 
@@ -179,14 +186,18 @@ impl Owner {
         match message {
             FromKeeper::Spawned { run, pid, .. } => self.spawned(run, pid),
             FromKeeper::SpawnFailed { run, errno, stage, .. } => {
-                let what = format!("{stage}: {}", io::Error::from_raw_os_error(errno));
-                self.happen(Event::SpawnFailed { run, what });
+                self.pid_files.remove(&run);
+                let error = io::Error::from_raw_os_error(errno);
+                let Unmade { what, may_pass } = Unmade::because(stage, &error);
+                self.happen(Event::SpawnFailed { run, what, may_pass });
             }
-            FromKeeper::Exited { run, pid, status, .. } => {
-                self.process_ended(run, pid, Exit::from_wait_status(status));
+            FromKeeper::Exited { run, status, .. } => {
+                self.process_ended(run, Exit::from_wait_status(status));
             }
             FromKeeper::Welcome { keeper_pid, .. } => self.welcomed(keeper_pid),
             FromKeeper::Upgraded { refusal } => self.keeper_upgraded(refusal),
+            // Pulse has heard it.
+            FromKeeper::Pong => {}
             // Only said at the start.
             FromKeeper::Entry(_) | FromKeeper::End => {}
         }
@@ -213,11 +224,13 @@ impl Owner {
         use super::keep::complain;
         match notice {
             PumpNotice::PipeClosed { entry, stream, generation } => {
+                fault::pass("owner.pipe_closed");
                 let tag = super::spawn::pipe_tag(stream, generation);
                 complain("drop a pipe", self.link.drop_fd(entry, tag));
             }
             PumpNotice::Closed { entry } => {
                 if self.leaving.remove(&entry) {
+                    fault::pass("owner.forget");
                     complain("forget a worker", self.link.forget(entry));
                 }
             }
@@ -253,12 +266,6 @@ impl Owner {
     fn ring(&mut self) {
         while let Some(key) = self.timers.due(Instant::now()) {
             self.happen(Event::TimerDue(key));
-        }
-    }
-
-    fn look_at_trees(&mut self) {
-        for run in self.trees.ended() {
-            self.happen(Event::TreeGone { run });
         }
     }
 

@@ -1,27 +1,27 @@
 //! The control socket: who may connect, and one session each.
 
 use super::mailbox::Desk;
+use super::places::Places;
 use super::session;
+use crate::proto::{Code, DaemonMessage, Frame, Reply, WireError};
 use crate::sys::aside;
+use crate::sys::fault;
 use crate::sys::paths::Home;
+use rustix::fs::Mode;
+use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixListener as StdListener;
-use std::sync::Arc;
+use std::path::Path;
 use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
-
-/// Sessions at a time; further clients wait in the backlog.
-const SESSIONS: usize = 512;
-/// With fewer places free, idle clients lose theirs: whoever comes next must not wait for them.
-const FREE: usize = SESSIONS / 2;
 
 /// Binds the control socket, 0600, in place of one that a dead daemon left. The keeper's lock is ours, so
 /// nobody serves the old one.
 pub(super) fn bind(home: &Home) -> io::Result<StdListener> {
     let path = home.socket();
+    fault::at("server.bind")?;
     match path.symlink_metadata() {
         Ok(there) if there.file_type().is_socket() => std::fs::remove_file(&path)?,
         Ok(_something_else) => drop(aside::put(&path)?),
@@ -29,18 +29,28 @@ pub(super) fn bind(home: &Home) -> io::Result<StdListener> {
         Err(e) => return Err(e),
     }
     let listener = bind_path(&path)?;
+    // For a caller whose umask takes its own rights away.
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
     Ok(listener)
 }
 
+/// Clients that may wait for a place; the system may allow fewer (`net.core.somaxconn`).
+const BACKLOG: i32 = 4096;
+
 /// A Unix socket's name holds 107 bytes (unix(7)); longer ones are reached through their directory's descriptor.
-fn bind_path(path: &std::path::Path) -> io::Result<StdListener> {
-    if path.as_os_str().len() < 108 {
-        return StdListener::bind(path);
-    }
+fn bind_path(path: &Path) -> io::Result<StdListener> {
     let dir = std::fs::File::open(path.parent().unwrap_or(path))?;
-    let short = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&dir));
-    StdListener::bind(std::path::Path::new(&short).join(path.file_name().unwrap_or_default()))
+    let mut name = path.to_owned();
+    if path.as_os_str().len() >= 108 {
+        let short = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&dir));
+        name = Path::new(&short).join(path.file_name().unwrap_or_default());
+    }
+    let socket = net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    // Of the socket itself: its file is never there with more rights (unix_bind takes the mode from here).
+    rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
+    net::bind(&socket, &SocketAddrUnix::new(&name)?)?;
+    net::listen(&socket, BACKLOG)?;
+    Ok(socket.into())
 }
 
 /// The socket that the keeper held for us.
@@ -52,11 +62,12 @@ pub(super) fn inherited(fd: OwnedFd) -> StdListener {
 pub(super) async fn serve(listener: StdListener, desk: Desk) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = UnixListener::from_std(listener)?;
-    let places = Arc::new(Semaphore::new(SESSIONS));
+    let places = Places::new();
     let us = rustix::process::geteuid().as_raw();
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else { return Ok(()) };
-        let stream = match listener.accept().await {
+        let place = places.enter().await;
+        let accepted = listener.accept().await;
+        let stream = match fault::at("server.accept").and(accepted) {
             Ok((stream, _address)) => stream,
             Err(error) => {
                 // Out of descriptors: the backlog holds the client until some are free.
@@ -65,28 +76,28 @@ pub(super) async fn serve(listener: StdListener, desk: Desk) -> io::Result<()> {
                 continue;
             }
         };
-        if !may_enter(&stream, us) {
+        if let Err(why) = may_enter(&stream, us) {
+            refuse(&stream, why);
             continue;
         }
-        let (desk, places) = (desk.clone(), places.clone());
-        tokio::spawn(async move {
-            session::serve(stream, desk, || places.available_permits() < FREE).await;
-            drop(place);
-        });
+        tokio::spawn(session::serve(stream, desk.clone(), place));
     }
 }
 
 /// Only the same user, and root.
-fn may_enter(stream: &UnixStream, us: u32) -> bool {
+fn may_enter(stream: &UnixStream, us: u32) -> Result<(), String> {
     match stream.peer_cred() {
-        Ok(peer) if peer.uid() == us || peer.uid() == 0 => true,
-        Ok(peer) => {
-            tracing::warn!(uid = peer.uid(), "refused a client of another user");
-            false
-        }
-        Err(error) => {
-            tracing::warn!(%error, "refused a client whose user is unknown");
-            false
-        }
+        Ok(peer) if peer.uid() == us || peer.uid() == 0 => Ok(()),
+        Ok(peer) => Err(format!("it serves uid {us} and root, not uid {}", peer.uid())),
+        Err(error) => Err(format!("it cannot tell who asks: {error}")),
+    }
+}
+
+/// A word in place of a hello; a client that does not read it misses nothing.
+fn refuse(stream: &UnixStream, why: String) {
+    tracing::warn!(why, "refused a client");
+    let error = WireError { code: Code::Invalid, message: why, hint: None };
+    if let Ok(frame) = Frame::json(&DaemonMessage::Reply { id: 0, reply: Reply::Error(error) }) {
+        drop(stream.try_write(&frame));
     }
 }

@@ -1,145 +1,104 @@
-//! One connection: frames in, answers and pushes out. Requests of one connection run side by side; each writes
-//! whole frames to one bounded queue, so a client that does not read stops only its own tasks.
+//! One connection: frames in, answers and pushes out. Requests of one connection run side by side; what they say goes
+//! through one `outbox`.
 
 use super::mailbox::Desk;
+use super::outbox::{ClientGone, Mouth, Outbox};
+use super::places::Place;
 use super::{answer, follow, watch};
-use crate::proto::{ClientMessage, DaemonMessage, Decoder, Frame, Hello, Push, Reply, Request};
-use bytes::{Buf, Bytes};
+use crate::proto::{ClientMessage, Code, DaemonMessage, Decoder, Frame, Hello, Reply, Request};
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::mpsc;
+use tokio::net::unix::OwnedReadHalf;
 use tokio::task::AbortHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
-/// Frames that may wait for a slow client before its tasks wait.
-const FRAMES: usize = 32;
 /// Requests that one connection may have under way.
 const REQUESTS: usize = 64;
-/// Who asks for nothing for so long gives up his place, where places are scarce.
-const IDLE: Duration = Duration::from_secs(1);
+/// Subscriptions among them.
+const SUBSCRIPTIONS: usize = 8;
+/// No request is longer: a thousand apps, each with an environment of its own.
+const REQUEST: usize = 8 << 20;
+/// Longer ones are read a few at a time.
+const LONG: usize = 64 << 10;
+/// A frame that has begun must be whole after this.
+const WHOLE: Duration = Duration::from_secs(10);
 
-/// One frame, in one or two pieces.
-#[derive(Debug)]
-struct Outgoing {
-    head: Bytes,
-    body: Bytes,
-}
-
-impl From<Bytes> for Outgoing {
-    fn from(head: Bytes) -> Outgoing {
-        Outgoing { head, body: Bytes::new() }
-    }
-}
-
-/// Where a request's task writes its answer and pushes.
-#[derive(Debug, Clone)]
-pub(super) struct Outbox {
-    frames: mpsc::Sender<Outgoing>,
-    pub(super) id: u64,
-}
-
-/// The client is gone; there is nobody to write to.
-#[derive(Debug)]
-pub(super) struct ClientGone;
-
-impl Outbox {
-    /// The answer.
-    pub(super) async fn reply(&self, reply: Reply) -> Result<(), ClientGone> {
-        self.send(&DaemonMessage::Reply { id: self.id, reply }).await
-    }
-
-    /// News.
-    pub(super) async fn push(&self, push: Push) -> Result<(), ClientGone> {
-        self.send(&DaemonMessage::Push { id: self.id, push }).await
-    }
-
-    /// A frame made elsewhere.
-    pub(super) async fn frame(&self, frame: Bytes) -> Result<(), ClientGone> {
-        self.outgoing(Outgoing::from(frame)).await
-    }
-
-    /// A log frame: what comes before the lines, and the lines, which all subscribers share.
-    pub(super) async fn log(&self, head: Bytes, body: Bytes) -> Result<(), ClientGone> {
-        self.outgoing(Outgoing { head, body }).await
-    }
-
-    async fn outgoing(&self, outgoing: Outgoing) -> Result<(), ClientGone> {
-        self.frames.send(outgoing).await.map_err(|_closed| ClientGone)
-    }
-
-    async fn send(&self, message: &DaemonMessage) -> Result<(), ClientGone> {
-        match Frame::json(message) {
-            Ok(frame) => self.frame(frame).await,
-            Err(error) => {
-                tracing::error!(%error, "failed to encode an answer");
-                Err(ClientGone)
-            }
-        }
-    }
-}
-
-/// Serves a client until it leaves; `crowded` tells whether places are scarce.
-pub(super) async fn serve(stream: UnixStream, desk: Desk, crowded: impl Fn() -> bool) {
+/// Serves a client until it leaves, or must leave.
+pub(super) async fn serve(stream: UnixStream, desk: Desk, place: Arc<Place>) {
     let (reader, writer) = stream.into_split();
-    let (frames, queue) = mpsc::channel(FRAMES);
-    let writing = tokio::spawn(write(writer, queue));
-    let mut session = Session { desk, frames, tasks: HashMap::new() };
-    if let Err(reason) = session.read(reader, crowded).await {
-        tracing::debug!(reason, "closed a session");
+    let (mouth, waiting) = Mouth::new(Arc::clone(&place));
+    let mut writing = tokio::spawn(waiting.write(writer, Arc::clone(&place)));
+    let mut session = Session { desk, mouth, place: Arc::clone(&place), tasks: HashMap::new() };
+    tokio::select! {
+        done = session.read(reader) => if let Err(reason) = done {
+            tracing::debug!(reason, "closed a session");
+        },
+        () = place.must_leave() => tracing::debug!("a session gave way"),
     }
-    // What was asked for and not cancelled is still answered, if the client only shut its writing half;
-    // a client that is gone fails its tasks at their next write.
     drop(session);
-    drop(writing);
-}
-
-async fn write(mut writer: OwnedWriteHalf, mut queue: mpsc::Receiver<Outgoing>) {
-    while let Some(Outgoing { head, body }) = queue.recv().await {
-        // Both in one writev(2).
-        if writer.write_all_buf(&mut head.chain(body)).await.is_err() {
-            return;
-        }
+    // What was said is still written; the place is taken until it is.
+    tokio::select! {
+        _written = &mut writing => {}
+        () = place.must_leave() => writing.abort(),
     }
 }
 
 struct Session {
     desk: Desk,
-    frames: mpsc::Sender<Outgoing>,
-    tasks: HashMap<u64, AbortHandle>,
+    mouth: Mouth,
+    place: Arc<Place>,
+    tasks: HashMap<u64, Task>,
+}
+
+struct Task {
+    running: AbortHandle,
+    subscribes: bool,
 }
 
 impl Session {
-    async fn read(
-        &mut self,
-        mut reader: OwnedReadHalf,
-        crowded: impl Fn() -> bool,
-    ) -> Result<(), &'static str> {
-        let hello = Frame::json(&DaemonMessage::Hello(Hello::ours())).map_err(|_bug| "no hello")?;
-        self.frames.send(hello.into()).await.map_err(|_closed| "gone")?;
-        let mut decoder = Decoder::default();
+    async fn read(&mut self, mut reader: OwnedReadHalf) -> Result<(), &'static str> {
+        self.mouth.message(|| DaemonMessage::Hello(Hello::ours())).await.map_err(|ClientGone| "gone")?;
+        let mut decoder = Decoder::with_limit(REQUEST);
+        let mut long = None;
+        // When the frame that is being read must be whole.
+        let mut whole: Option<Instant> = None;
         loop {
             while let Some(frame) = decoder.next().map_err(|_bad| "bad frame")? {
+                (whole, long) = (None, None);
                 match frame {
                     Frame::Json(json) => self.take(Frame::parse(&json).map_err(|_bad| "bad message")?)?,
                     Frame::Log(_) => return Err("a log batch from a client"),
                 }
+                self.place.said();
             }
-            match timeout(IDLE, reader.read_buf(decoder.buffer())).await {
-                Ok(Ok(0)) => return Ok(()),
-                Ok(Ok(_)) => {}
-                Ok(Err(_broken)) => return Err("broken"),
-                Err(_elapsed) if crowded() && !self.is_busy() => return Err("idle in a crowd"),
-                Err(_elapsed) => {}
+            if decoder.buffer().is_empty() {
+                whole = None;
+            } else {
+                whole = whole.or_else(|| Some(Instant::now() + WHOLE));
+            }
+            if decoder.buffer().len() > LONG && long.is_none() {
+                long = self.place.long().await;
+                whole = Some(Instant::now() + WHOLE);
+            }
+            let read = reader.read_buf(decoder.buffer());
+            let read = match whole {
+                Some(at) => timeout_at(at, read).await.map_err(|_elapsed| "a frame that does not end")?,
+                None => read.await,
+            };
+            match read {
+                Ok(0) => return Ok(()),
+                Ok(_) => {}
+                Err(_broken) => return Err("broken"),
             }
         }
     }
 
-    fn is_busy(&mut self) -> bool {
-        self.tasks.retain(|_, task| !task.is_finished());
-        !self.tasks.is_empty()
+    fn under_way(&mut self) -> usize {
+        self.tasks.retain(|_, task| !task.running.is_finished());
+        self.tasks.len()
     }
 
     fn take(&mut self, message: ClientMessage) -> Result<(), &'static str> {
@@ -147,16 +106,30 @@ impl Session {
             ClientMessage::Hello(_) | ClientMessage::Unknown => {}
             ClientMessage::Cancel { id } => {
                 if let Some(task) = self.tasks.remove(&id) {
-                    task.abort();
+                    task.running.abort();
                 }
             }
             ClientMessage::Request { id, request } => {
-                if self.is_busy() && self.tasks.len() >= REQUESTS {
+                if self.under_way() >= REQUESTS {
                     return Err("too many requests at once");
                 }
-                let outbox = Outbox { frames: self.frames.clone(), id };
-                let task = tokio::spawn(perform(*request, self.desk.clone(), outbox));
-                self.tasks.insert(id, task.abort_handle());
+                let subscribes = matches!(*request, Request::Watch | Request::Logs(_));
+                let others = self.tasks.values().filter(|task| task.subscribes).count();
+                if subscribes && others >= SUBSCRIPTIONS {
+                    return Err("too many subscriptions at once");
+                }
+                let outbox = self.mouth.outbox(id);
+                let (desk, place) = (self.desk.clone(), Arc::clone(&self.place));
+                let under_way = place.begin();
+                let running = tokio::spawn(async move {
+                    perform(*request, desk, outbox, &place).await;
+                    drop(under_way);
+                });
+                let running = running.abort_handle();
+                // Two requests with one number: nobody could tell their answers apart.
+                if let Some(before) = self.tasks.insert(id, Task { running, subscribes }) {
+                    before.running.abort();
+                }
             }
         }
         Ok(())
@@ -167,15 +140,20 @@ impl Drop for Session {
     /// Subscriptions end with the connection; orders under way are the owner's and go on.
     fn drop(&mut self) {
         for task in self.tasks.values() {
-            task.abort();
+            task.running.abort();
         }
     }
 }
 
-async fn perform(request: Request, desk: Desk, outbox: Outbox) {
+async fn perform(request: Request, desk: Desk, outbox: Outbox, place: &Place) {
     let done = match request {
+        Request::Watch | Request::Logs(_) if !place.may_subscribe() => {
+            let crowd = answer::error(Code::Busy, "too many clients watch already");
+            outbox.reply(Reply::Error(crowd)).await
+        }
         Request::Watch => watch::fleet(&desk, &outbox).await,
         Request::Logs(wanted) => follow::logs(wanted, &desk, &outbox).await,
+        Request::List { with_env } => outbox.answer(|| answer::list(&desk, with_env)).await,
         other => outbox.reply(answer::to(other, &desk).await).await,
     };
     if let Err(ClientGone) = done {

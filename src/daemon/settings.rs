@@ -5,6 +5,7 @@
 use crate::logs::{Plan, Pump};
 use crate::model::Rotation;
 use crate::model::rotation::{MODULE, Word, WordError};
+use crate::sys::fault;
 use crate::sys::paths::Home;
 use crate::sys::plain;
 use crate::sys::replace::{self, Sync};
@@ -99,14 +100,21 @@ impl Settings {
     }
 }
 
+/// Tables within tables: readers of JSON give up at some depth, and writers of it at the end of their stack.
+const DEEPEST: usize = 16;
+
 /// `a:b:c` or `a.b.c` → its parts. Names that JavaScript readers of the file would trip over are none.
 fn parts(key: &str) -> Result<Vec<&str>, SettingsError> {
     let parts: Vec<&str> = if key.contains(':') { key.split(':') } else { key.split('.') }.collect();
     let bad = |part: &&str| matches!(*part, "" | "__proto__" | "constructor" | "prototype");
-    if parts.iter().any(bad) { Err(SettingsError::Key(key.to_owned())) } else { Ok(parts) }
+    if parts.len() > DEEPEST || parts.iter().any(bad) {
+        Err(SettingsError::Key(key.to_owned()))
+    } else {
+        Ok(parts)
+    }
 }
 
-fn put(conf: &mut Conf, key: &str, value: &str) -> Result<(), SettingsError> {
+pub(super) fn put(conf: &mut Conf, key: &str, value: &str) -> Result<(), SettingsError> {
     let mut parts = parts(key)?;
     let last = parts.pop().unwrap_or_default();
     let mut last = last.to_owned();
@@ -152,7 +160,7 @@ fn remove(conf: &mut Conf, key: &str) -> Result<(), SettingsError> {
     Ok(())
 }
 
-fn rotation_of(conf: &Conf) -> (Rotation, Vec<WordError>) {
+pub(super) fn rotation_of(conf: &Conf) -> (Rotation, Vec<WordError>) {
     let mut rotation = Rotation::default();
     let words = conf.get(MODULE).and_then(Value::as_object).into_iter().flatten();
     let wrong = words.filter_map(|(word, value)| {
@@ -177,6 +185,7 @@ fn write(path: &Path, conf: &Conf) -> io::Result<()> {
     let mut text = Vec::new();
     let form = serde_json::ser::PrettyFormatter::with_indent(b"    ");
     conf.serialize(&mut serde_json::Serializer::with_formatter(&mut text, form))?;
+    fault::at("settings.write")?;
     replace::file(path, &text, Sync::Disk)
 }
 

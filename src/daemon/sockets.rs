@@ -2,10 +2,12 @@
 //! Each is an entry of the keeper, so it outlives the daemon; it is closed when the app is stopped or deleted.
 
 use super::keep::complain;
+use super::spawn::Unmade;
 use super::states::States;
 use crate::keeper::{Link, Tag};
 use crate::model::App;
 use crate::model::app::{SocketAddress, SocketSpec};
+use crate::sys::fault;
 use crate::sys::holder::Place;
 use crate::sys::{holder, socket};
 use serde::{Deserialize, Serialize};
@@ -59,7 +61,7 @@ impl Sockets {
 
     /// The app's sockets in its order, duplicated for a child; those missing are bound first.
     /// The error completes "failed to …".
-    pub(super) fn of(&mut self, app: &App, link: &Link) -> Result<Vec<OwnedFd>, String> {
+    pub(super) fn of(&mut self, app: &App, link: &Link) -> Result<Vec<OwnedFd>, Unmade> {
         let mut fds = Vec::with_capacity(app.sockets.len());
         for spec in &app.sockets {
             let known = self.held.iter().position(|h| h.record.app == app.name && h.record.spec == *spec);
@@ -67,7 +69,8 @@ impl Sockets {
                 Some(index) => index,
                 None => self.bind(app, spec, link)?,
             };
-            let fd = self.held[index].fd.try_clone().map_err(|e| format!("duplicate a socket: {e}"))?;
+            let fd =
+                self.held[index].fd.try_clone().map_err(|e| Unmade::because("duplicate a socket", &e))?;
             fds.push(fd);
         }
         Ok(fds)
@@ -89,7 +92,7 @@ impl Sockets {
         });
     }
 
-    fn bind(&mut self, app: &App, spec: &SocketSpec, link: &Link) -> Result<usize, String> {
+    fn bind(&mut self, app: &App, spec: &SocketSpec, link: &Link) -> Result<usize, Unmade> {
         let fd = bind(&spec.address).map_err(|e| self.explain(app, &spec.address, &e))?;
         let entry = self.next.max(FIRST_ENTRY);
         self.next = entry + 1;
@@ -103,10 +106,10 @@ impl Sockets {
     }
 
     /// Completes "failed to …"; names whoever has the port, where that can be found out.
-    fn explain(&self, app: &App, address: &SocketAddress, error: &io::Error) -> String {
+    fn explain(&self, app: &App, address: &SocketAddress, error: &io::Error) -> Unmade {
         let place = shown(address);
         if error.kind() != io::ErrorKind::AddrInUse {
-            return format!("listen on `{place}`: {error}");
+            return Unmade::because(format!("listen on `{place}`"), error);
         }
         let ours = self.held.iter().find(|held| port(&held.record.spec.address) == port(address));
         let by = match (address, ours) {
@@ -121,7 +124,7 @@ impl Sockets {
             }
         };
         let by = by.map(|holder| format!(", held by {holder}")).unwrap_or_default();
-        format!("listen on `{place}`: address already in use{by}")
+        format!("listen on `{place}`: address already in use{by}").into()
     }
 }
 
@@ -144,6 +147,7 @@ pub(super) fn shown(address: &SocketAddress) -> String {
 }
 
 fn bind(address: &SocketAddress) -> io::Result<OwnedFd> {
+    fault::at("sockets.bind")?;
     match address {
         SocketAddress::Tcp { host, port } => {
             widened(any_family(host, *port, |at| TcpListener::bind(at)).map(OwnedFd::from)?)

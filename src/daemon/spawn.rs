@@ -11,12 +11,15 @@ use crate::model::files::WorkerFiles;
 use crate::model::{App, Run, State, StreamKind};
 use crate::node::{self, ChannelSpec};
 use crate::supervisor::Record;
+use crate::sys::fault;
 use crate::sys::paths::Home;
 use crate::sys::pipe::{fair_capacity, stdio};
+use rustix::io::Errno;
 use std::ffi::CString;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::{fmt, io};
 
 /// First number of the sockets a child inherits (sd_listen_fds(3): SD_LISTEN_FDS_START).
 const LISTEN_FDS_START: i32 = 3;
@@ -33,14 +36,47 @@ struct Made {
     sockets: usize,
 }
 
+/// Why there is no process.
+#[derive(Debug)]
+pub(super) struct Unmade {
+    /// Completes "failed to …", with path and system error.
+    pub(super) what: String,
+    /// The system was short of something: the same may work in a moment.
+    pub(super) may_pass: bool,
+}
+
+impl Unmade {
+    /// `what` failed because of what the system said.
+    pub(super) fn because(what: impl fmt::Display, error: &io::Error) -> Unmade {
+        let errno = Errno::from_io_error(error);
+        let may_pass = errno.is_some_and(|errno| SHORTAGES.contains(&errno));
+        Unmade { what: format!("{what}: {error}"), may_pass }
+    }
+}
+
+impl From<String> for Unmade {
+    fn from(what: String) -> Unmade {
+        Unmade { what, may_pass: false }
+    }
+}
+
+/// Too many processes or descriptors, no memory, no room; a program that is being written.
+const SHORTAGES: [Errno; 7] =
+    [Errno::AGAIN, Errno::NOMEM, Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOSPC, Errno::TXTBSY];
+
+/// Numbers of descriptors that starts leave free: for clients, for what the keeper passes, for reading /proc.
+const SPARE: u64 = 64;
+
 impl Owner {
-    /// Starts the process of a record. The error completes "failed to …"; nothing was started then.
-    pub(super) fn spawn(&mut self, record: &Record) -> Result<(), String> {
+    /// Starts the process of a record. Nothing was started if it fails.
+    pub(super) fn spawn(&mut self, record: &Record) -> Result<(), Unmade> {
         let (run, app) = (record.run, &record.app);
         let made = self.make(app)?;
+        fault::pass("spawn.made");
         let fresh = !self.entries.contains_key(&run.entry);
         let held = if fresh {
-            Some(crate::logs::held(self.pipe_capacity()).map_err(|e| format!("make log pipes: {e}"))?)
+            let held = crate::logs::held(self.pipe_capacity());
+            Some(held.map_err(|e| Unmade::because("make log pipes", &e))?)
         } else {
             None
         };
@@ -58,13 +94,14 @@ impl Owner {
             keep.push((tag(Tag::ERR_STAGING, 0), held.err_staging.as_fd()));
             keep.push((tag(Tag::LOG_RECORD, 0), held.record.as_fd()));
         }
+        // To be kept again: the keeper may have had no room for the message that brought them.
         let staged = if fresh { Vec::new() } else { self.link.held(run.entry, &STAGED) };
+        keep.extend(staged.iter().map(|(tag, fd)| (*tag, fd.as_fd())));
         let mut map: Vec<_> = made.map.iter().map(|(number, fd)| (*number, fd.as_fd())).collect();
         if carries(app) {
-            let all = keep.iter().copied().chain(staged.iter().map(|(tag, fd)| (*tag, fd.as_fd())));
-            map.extend(all.filter_map(|(tag, fd)| Some((number_of(tag)?, fd))));
+            map.extend(keep.iter().filter_map(|(tag, fd)| Some((number_of(*tag)?, *fd))));
         }
-        let carried = carry::make().map_err(|e| format!("make memory for its state: {e}"))?;
+        let carried = carry::make().map_err(|e| Unmade::because("make memory for its state", &e))?;
         if carries(app) {
             map.push((carry::NUMBER, carried.as_fd()));
         }
@@ -74,7 +111,9 @@ impl Owner {
         let blob = serde_json::to_vec(record).map_err(|e| format!("write the record: {e}"))?;
         let creds =
             app.user.as_ref().map(|user| Creds { uid: user.uid, gid: user.gid, groups: vec![user.gid] });
-        let Some(program) = argv.first() else { return Err("run nothing: there is no program".into()) };
+        let Some(program) = argv.first() else {
+            return Err("run nothing: there is no program".to_owned().into());
+        };
         let request = SpawnRequest {
             run,
             token: run.generation,
@@ -89,10 +128,12 @@ impl Owner {
             blob: &blob,
         };
         if let Some(state) = self.states.of(record, None, &self.link) {
-            carry::write(&carried, &state).map_err(|e| format!("write down its state: {e}"))?;
+            carry::write(&carried, &state).map_err(|e| Unmade::because("write down its state", &e))?;
             self.states.write(run.entry, &state);
         }
-        self.link.spawn(&request).map_err(|e| format!("ask the keeper for a process: {e}"))?;
+        fault::pass("spawn.noted");
+        self.link.spawn(&request).map_err(|e| Unmade::because("ask the keeper for a process", &e))?;
+        fault::pass("spawn.asked");
         self.carried.insert(run, carried);
         self.entries.insert(run.entry, record.clone());
         let sink = sink(record, &self.home);
@@ -114,14 +155,15 @@ impl Owner {
         fair_capacity(4 * (self.entries.len() + 1))
     }
 
-    fn make(&mut self, app: &App) -> Result<Made, String> {
+    fn make(&mut self, app: &App) -> Result<Made, Unmade> {
         let sockets = self.sockets.of(app, &self.link)?;
         let count = sockets.len();
-        let null = std::fs::File::open("/dev/null").map_err(|e| format!("open `/dev/null`: {e}"))?;
+        let null = std::fs::File::open("/dev/null").map_err(|e| Unmade::because("open `/dev/null`", &e))?;
         let capacity = self.pipe_capacity();
-        let pipe = || stdio(capacity).map_err(|e| format!("make a pipe: {e}"));
+        let pipe = || stdio(capacity).map_err(|e| Unmade::because("make a pipe", &e));
         let (out, out_child) = pipe()?;
         let (err, err_child) = pipe()?;
+        leave_some_free(&err_child)?;
         let mut map = vec![(0, OwnedFd::from(null)), (1, out_child), (2, err_child)];
         let mut next = LISTEN_FDS_START;
         for socket in sockets {
@@ -130,11 +172,25 @@ impl Owner {
         }
         let mut channel = None;
         if app.program.has_channel() {
-            let (ours, theirs) = node::channel().map_err(|e| format!("make a channel: {e}"))?;
+            let (ours, theirs) = node::channel().map_err(|e| Unmade::because("make a channel", &e))?;
             map.push((next, theirs));
             channel = Some((ours, next));
         }
         Ok(Made { map, out, err, channel, sockets: count })
+    }
+}
+
+/// Fails if the descriptor made last is among the last that there may be. The lowest free number is given out first.
+fn leave_some_free(last: &OwnedFd) -> Result<(), Unmade> {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let number = u64::try_from(last.as_raw_fd()).unwrap_or_default();
+    match limit {
+        // Of a very low limit a part must do.
+        Some(limit) if number + SPARE.min(limit / 4) >= limit => {
+            let what = format!("make pipes within the daemon's limit of {limit} open files");
+            Err(Unmade::because(what, &Errno::MFILE.into()))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -163,6 +219,7 @@ pub(super) fn channel_spec(record: &Record, run: Run, fd: OwnedFd, adopted: bool
         scheduling: record.app.scheduling,
         fd,
         adopted,
+        preload: record.app.preload,
         ending: adopted && record.state == State::Stopping,
     }
 }

@@ -8,6 +8,7 @@ use super::scribe::Scribe;
 use crate::keeper::{Link, Tag};
 use crate::supervisor::Record;
 use crate::sys::child::Member;
+use crate::sys::fault;
 use crate::sys::paths::Home;
 use crate::sys::{aside, kin, plain};
 use serde::{Deserialize, Serialize};
@@ -74,9 +75,14 @@ impl States {
 
     /// Writes down a state of an entry.
     pub(super) fn write(&self, entry: u64, state: &State) {
-        match serde_json::to_vec(state) {
-            Ok(bytes) => self.scribe.write(self.path(entry), bytes),
-            Err(error) => tracing::error!(%error, "failed to write a state"),
+        let text = fault::at("states.open").and_then(|()| Ok(serde_json::to_vec(state)?));
+        match text {
+            Ok(bytes) => {
+                fault::pass("state.write");
+                self.scribe.write(self.path(entry), bytes);
+                fault::pass("state.rename");
+            }
+            Err(error) => tracing::warn!(entry, %error, "failed to write a state"),
         }
     }
 
@@ -94,13 +100,15 @@ impl States {
 
     /// The entry is no more.
     pub(super) fn forget(&self, entry: u64) {
+        fault::pass("state.forget");
         self.scribe.remove(self.path(entry));
     }
 
     /// All of this boot, by entry; those of another are removed. What cannot be read is put aside: whose it was, and what to
     /// tell of it.
     pub(super) fn read(&self) -> (BTreeMap<u64, State>, BTreeMap<u64, String>) {
-        let files = std::fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        let files = fault::at("states.read").and_then(|()| std::fs::read_dir(&self.dir));
+        let files = files.into_iter().flatten().flatten();
         let (mut states, mut unread) = (BTreeMap::new(), BTreeMap::new());
         for path in files.map(|file| file.path()) {
             let entry = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());

@@ -2,6 +2,7 @@
 //! and the keeper starts the new daemon in our place, or us again if that does not come to serve.
 
 use super::owner::Owner;
+use crate::sys::fault;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -50,8 +51,10 @@ impl Owner {
         if self.upgrade.asked.is_some() {
             return say(answer, Err("begin: another upgrade is under way".to_owned()));
         }
+        fault::pass("upgrade.begin");
         match self.link.upgrade_keeper(&program) {
             Ok(()) => {
+                fault::pass("upgrade.asked");
                 let until = Instant::now() + PATIENCE;
                 self.upgrade.asked = Some(Asked { program, answer, until });
             }
@@ -66,8 +69,10 @@ impl Owner {
             tracing::warn!(program = %program.display(), why, "the keeper refuses to become another program");
             return say(answer, Err(why));
         }
+        fault::pass("upgrade.keeper_done");
         match self.link.upgrade_daemon(&program) {
             Ok(()) => {
+                fault::pass("upgrade.room");
                 tracing::info!(program = %program.display(), "makes room for another version");
                 say(answer, Ok(()));
                 self.upgrade.done = true;

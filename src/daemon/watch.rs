@@ -2,7 +2,7 @@
 
 use super::answer::without_env;
 use super::mailbox::Desk;
-use super::session::{ClientGone, Outbox};
+use super::outbox::{ClientGone, Outbox};
 use crate::model::WorkerId;
 use crate::model::snapshot::{Snapshot, WorkerView};
 use crate::proto::{Push, Reply};

@@ -263,7 +263,9 @@ mod tests {
         fn answer(&self, request: &Request) -> Reply {
             let pid = self.keeper.id();
             match request {
-                Request::Order { order: Order::Start { .. } } => Reply::Done { touched: Vec::new() },
+                Request::Order { order: Order::Start { .. } | Order::Keyed { .. } } => {
+                    Reply::Done { touched: Vec::new() }
+                }
                 Request::Order { order: Order::Shutdown } => self.shutdown.clone(),
                 Request::List { .. } => Reply::Fleet {
                     workers: vec![Arc::new(worker(self.state))],

@@ -2,6 +2,7 @@
 //! fit travels in a memfd, which is then the first descriptor (`0x8000` in the kind). Nothing here blocks.
 
 use super::message::{HEADER, Message};
+use crate::sys::fault;
 use crate::sys::fd::{self, MAX_FDS};
 use rustix::fs::MemfdFlags;
 use rustix::io::Errno;
@@ -26,6 +27,7 @@ pub(super) const BUFFER: usize = HEADER + INLINE;
 
 /// A connected pair, close-on-exec: our end and the other's.
 pub(super) fn pair() -> Result<(OwnedFd, OwnedFd), Errno> {
+    fault::errno("datagram.pair")?;
     let pair =
         rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
     for socket in [&pair.0, &pair.1] {
@@ -45,6 +47,7 @@ pub(super) fn send(socket: impl AsFd, message: &Message, fds: &[BorrowedFd<'_>])
         datagram.extend_from_slice(&message.body);
         return fd::send(socket, &datagram, fds).map(drop);
     }
+    fault::errno("datagram.memfd")?;
     let memory = File::from(rustix::fs::memfd_create("keeper-body", MemfdFlags::CLOEXEC)?);
     memory.write_all_at(&message.body, 0).map_err(|_full| Errno::NOMEM)?;
     let mut all = vec![memory.as_fd()];

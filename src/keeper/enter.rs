@@ -16,6 +16,7 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 /// Our own descriptors are above this, out of the way of the numbers that children get theirs at.
@@ -133,7 +134,8 @@ fn prepare(home: &Home, ready: Option<OwnedFd>) -> io::Result<(Lock, Keeper<Pmon
 fn lock(home: &Home, except: &[u32]) -> io::Result<Lock> {
     let path = home.keeper_lock();
     let failed = |why: String| io::Error::other(format!("take the lock `{}`: {why}", path.display()));
-    let taken = match Lock::patient(&path, HANDOVER) {
+    // Whose daemon can be reached, he is not about to end.
+    let taken = match Lock::patient(&path, HANDOVER, || UnixStream::connect(home.socket()).is_ok()) {
         Ok(Some(lock)) => match others(home, except) {
             None => {
                 // For people only, and on a full disk there must be a keeper too.

@@ -5,7 +5,7 @@ use super::image::{EntryImage, ProcessImage};
 use super::message::{ProcessState, Spent, Tag, ToDaemon};
 use crate::model::Run;
 use crate::sys::spawn::{SpawnError, Spawned, Stage};
-use crate::sys::{clock, fd};
+use crate::sys::{clock, fault, fd};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -172,7 +172,9 @@ impl Entry {
             blob: self.blob.clone(),
         };
         let fds: Vec<_> = pidfd.into_iter().chain(self.fds.values().map(AsFd::as_fd)).collect();
+        fault::pass("keeper.tell_entry");
         send(&message, &fds)?;
+        fault::pass("keeper.told_entry");
         self.need.entry = false;
         self.need.exited = false;
         Ok(())
@@ -188,7 +190,9 @@ impl Entry {
             match &self.process {
                 Process::Running { child, spawned_ms, .. } | Process::Exited { child, spawned_ms, .. } => {
                     let message = ToDaemon::Spawned { run, token, pid: child.pid, spawned_ms: *spawned_ms };
+                    fault::pass("keeper.tell_spawned");
                     send(&message, &[child.pidfd.as_fd()])?;
+                    fault::pass("keeper.told_spawned");
                 }
                 Process::Failed(SpawnError { errno, stage }) => {
                     let errno = errno.raw_os_error();
@@ -207,7 +211,9 @@ impl Entry {
         if self.need.exited {
             if let Process::Exited { child, status, exit_ms, usage, .. } = &self.process {
                 let (pid, status, exit_ms, usage) = (child.pid, *status, *exit_ms, *usage);
+                fault::pass("keeper.tell_exited");
                 send(&ToDaemon::Exited { run, pid, status, exit_ms, usage }, &[])?;
+                fault::pass("keeper.told_exited");
             }
             self.need.exited = false;
         }

@@ -7,13 +7,15 @@ use super::message::{Adopt, Message, Spawn, Tag, ToKeeper};
 use super::mirror::Mirror;
 use super::news::told;
 pub use super::news::{Entry, EntryState, FromKeeper};
+use super::pulse::Pulse;
 use crate::model::Run;
 use crate::sys::spawn::Creds;
-use crate::sys::{child, fd, kin};
+use crate::sys::{child, fault, fd, kin};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::SocketType;
 use std::ffi::{CStr, CString};
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
@@ -29,12 +31,13 @@ struct Shared {
     buffer: Mutex<Vec<u8>>,
     /// Locked for as long as an order is sent, so that nothing falls between a dead keeper and its heir.
     mirror: Mutex<Mirror>,
+    pulse: Mutex<Pulse>,
     /// Keepers that we have started ourselves: children of ours, to be reaped by us.
     heirs: Mutex<Vec<u32>>,
 }
 
 /// A process to start. At most 250 descriptors, counting one that is mapped and kept once.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct SpawnRequest<'a> {
     /// Entry and generation; a generation that the keeper has seen is ignored.
     pub run: Run,
@@ -60,6 +63,15 @@ pub struct SpawnRequest<'a> {
     pub blob: &'a [u8],
 }
 
+/// Environment and record may hold secrets.
+impl fmt::Debug for SpawnRequest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SpawnRequest { run, program, cwd, .. } = self;
+        let mut shown = f.debug_struct("SpawnRequest");
+        shown.field("run", run).field("program", program).field("cwd", cwd).finish_non_exhaustive()
+    }
+}
+
 impl Link {
     /// The link that the keeper gave this process as descriptor 3. Once, early. Fails if there is none: somebody else has
     /// started this daemon.
@@ -74,7 +86,7 @@ impl Link {
     /// A link over this socket.
     pub fn new(socket: OwnedFd) -> Link {
         let (buffer, mirror) = (Mutex::new(vec![0; BUFFER]), Mutex::default());
-        Link(Arc::new(Shared { socket, buffer, mirror, heirs: Mutex::default() }))
+        Link(Arc::new(Shared { socket, buffer, mirror, pulse: Mutex::default(), heirs: Mutex::default() }))
     }
 
     /// Starts a process; answered by `Spawned` or `SpawnFailed`. Also acknowledges the end of the run before it.
@@ -111,6 +123,11 @@ impl Link {
     /// Replaces the record of an entry. Makes the entry if it is new.
     pub fn blob(&self, entry: u64, blob: &[u8]) -> io::Result<()> {
         self.send(&ToKeeper::Blob { entry, blob: blob.to_vec() }, &[])
+    }
+
+    /// Replaces the records of many entries; a death leaves all replaced or none.
+    pub fn blobs(&self, blobs: Vec<(u64, Vec<u8>)>) -> io::Result<()> {
+        self.send(&ToKeeper::Blobs(blobs), &[])
     }
 
     /// The end of this run is handled; no daemon needs to hear of it again.
@@ -150,10 +167,17 @@ impl Link {
         self.send(&ToKeeper::UpgradeKeeper { path }, &[])
     }
 
-    /// This daemon is not frozen. Whoever has said it once is killed after ten seconds without a word.
+    /// This daemon is not frozen; once a second. Whoever has said it once is killed after ten seconds without a word, and
+    /// so is a keeper that has answered once and then stands still for as long.
     pub fn ping(&self) -> io::Result<()> {
         self.reap_heirs();
+        self.pulse().asked();
         self.send(&ToKeeper::Ping, &[])
+    }
+
+    /// The keeper is dead though `receive` does not say so.
+    pub fn is_headless(&self) -> bool {
+        self.pulse().is_headless()
     }
 
     /// Has the keeper hold an entry that it does not know, found by other means. `exited`: how its process has ended.
@@ -210,7 +234,10 @@ impl Link {
     /// while nobody could say so any more; what was to be started and was not, is started now.
     pub fn rebuild(&self, home_mark: &str) -> io::Result<Vec<(Run, u32)>> {
         let mut mirror = self.mirror();
+        fault::pass("rebuild.begun");
+        self.pulse().ended();
         let (keeper, socket) = heir::start(&mirror)?;
+        fault::pass("rebuild.started");
         self.heirs().push(keeper.pid);
         fd::replace(self.0.socket.as_fd(), &socket)?;
         let mut spawned = Vec::new();
@@ -220,11 +247,13 @@ impl Link {
         }
         for ((order, fds), asked) in mirror.tell() {
             self.put(&order.encode(), &fds)?;
+            fault::pass("rebuild.order");
             if let Some(asked) = asked {
                 self.put(&asked.message, &asked.fds.iter().map(AsFd::as_fd).collect::<Vec<_>>())?;
             }
         }
         self.put(&ToKeeper::Ready.encode(), &[])?;
+        fault::pass("rebuild.ready");
         Ok(spawned)
     }
 
@@ -242,6 +271,16 @@ impl Link {
                 Received::Message(message, fds) => {
                     if let Some(told) = told(&message, fds)? {
                         self.mirror().news(&told);
+                        match &told {
+                            FromKeeper::Welcome { keeper_pid, .. } => self.pulse().welcomed(*keeper_pid),
+                            FromKeeper::Pong => self.pulse().answered(),
+                            FromKeeper::Upgraded { .. } => self.pulse().changed(),
+                            FromKeeper::Entry(_)
+                            | FromKeeper::End
+                            | FromKeeper::Spawned { .. }
+                            | FromKeeper::SpawnFailed { .. }
+                            | FromKeeper::Exited { .. } => {}
+                        }
                         return Ok(Some(told));
                     }
                 }
@@ -251,6 +290,10 @@ impl Link {
                 Received::Gone => return Err(io::ErrorKind::UnexpectedEof.into()),
             }
         }
+    }
+
+    fn pulse(&self) -> MutexGuard<'_, Pulse> {
+        self.0.pulse.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn heirs(&self) -> MutexGuard<'_, Vec<u32>> {
@@ -275,6 +318,7 @@ impl Link {
             | ToKeeper::Keep { .. }
             | ToKeeper::Drop { .. }
             | ToKeeper::Blob { .. }
+            | ToKeeper::Blobs(_)
             | ToKeeper::Ack(_)
             | ToKeeper::Forget { .. }
             | ToKeeper::Adopt(_) => true,
@@ -299,18 +343,26 @@ impl Link {
         loop {
             match datagram::send(&self.0.socket, message, fds) {
                 Ok(()) => return Ok(()),
-                Err(Errno::AGAIN) => self.pause(PollFlags::OUT, None)?,
+                // It always drains, unless it is frozen.
+                Err(Errno::AGAIN) => {
+                    if !self.pause(PollFlags::OUT, Timespec { tv_sec: 1, tv_nsec: 0 })? {
+                        self.pulse().asked();
+                    }
+                }
                 // Too many descriptors in flight: the keeper takes them out, but no event says so.
-                Err(Errno::TOOMANYREFS | Errno::NOBUFS) => self.pause(PollFlags::empty(), Some(1_000_000))?,
+                Err(Errno::TOOMANYREFS | Errno::NOBUFS) => {
+                    self.pause(PollFlags::empty(), Timespec { tv_sec: 0, tv_nsec: 1_000_000 })?;
+                }
                 Err(error) => return Err(error.into()),
             }
         }
     }
 
-    fn pause(&self, events: PollFlags, nanoseconds: Option<i64>) -> io::Result<()> {
-        let timeout = nanoseconds.map(|tv_nsec| Timespec { tv_sec: 0, tv_nsec });
-        match poll(&mut [PollFd::new(&self.0.socket, events)], timeout.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => Ok(()),
+    /// Waits for one of the events; false if none came in that time.
+    fn pause(&self, events: PollFlags, time: Timespec) -> io::Result<bool> {
+        match poll(&mut [PollFd::new(&self.0.socket, events)], Some(&time)) {
+            Ok(ready) => Ok(ready > 0),
+            Err(Errno::INTR) => Ok(true),
             Err(error) => Err(error.into()),
         }
     }

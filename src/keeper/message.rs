@@ -31,6 +31,7 @@
 use super::bytes::{Malformed, Reader, Writer};
 use crate::model::Run;
 use crate::sys::spawn::{Creds, Stage};
+use std::fmt;
 use std::time::Duration;
 
 /// Of the protocol.
@@ -72,8 +73,12 @@ impl Tag {
     pub const LOCK: u8 = 103;
     /// The socket on which workers say `READY=1` (entry 0).
     pub const NOTIFY: u8 = 104;
+    /// A connection to a listener that waits for a worker to take it.
+    pub const WAITING: u8 = 105;
+    /// One that was handed to a worker, which has not answered.
+    pub const HANDED: u8 = 106;
     /// The control socket's file (O_PATH), to be known again by.
-    pub const CONTROL_FILE: u8 = 105;
+    pub const CONTROL_FILE: u8 = 107;
 
     /// A tag; only the low 24 bits of `index` count.
     pub const fn new(kind: u8, index: u32) -> Tag {
@@ -106,7 +111,7 @@ pub struct Spent {
 }
 
 /// Kind and the three numbers of a header, and the body.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Message {
     /// What.
     pub kind: u16,
@@ -121,7 +126,7 @@ pub struct Message {
 }
 
 /// Start a process; see `link::SpawnRequest`. `map` and `keep` name descriptors by their place in the message.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields of link::SpawnRequest")]
 pub struct Spawn {
     pub run: Run,
@@ -154,6 +159,8 @@ pub enum ToKeeper {
         entry: u64,
         blob: Vec<u8>,
     },
+    /// Records of many entries, all or none.
+    Blobs(Vec<(u64, Vec<u8>)>),
     Ack(Run),
     Forget {
         entry: u64,
@@ -241,6 +248,33 @@ pub enum ToDaemon {
         keeper_pid: u32,
         refusal: Vec<u8>,
     },
+    Pong,
+}
+
+/// Bodies may hold secrets: environments and records.
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Message { kind, id, generation, request, body } = self;
+        write!(
+            f,
+            "Message {{ kind: {kind}, id: {id}, generation: {generation}, request: {request}, body: {} bytes }}",
+            body.len()
+        )
+    }
+}
+
+impl fmt::Debug for Spawn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Spawn { run, token, program, cwd, .. } = self;
+        let (program, cwd) = (String::from_utf8_lossy(program), String::from_utf8_lossy(cwd));
+        let mut shown = f.debug_struct("Spawn");
+        shown
+            .field("run", run)
+            .field("token", token)
+            .field("program", &program)
+            .field("cwd", &cwd)
+            .finish_non_exhaustive()
+    }
 }
 
 const SPAWN: u16 = 1;
@@ -324,6 +358,12 @@ impl ToKeeper {
                 })
             }
             ToKeeper::Ping => Message::new(13, NOBODY, 0),
+            ToKeeper::Blobs(blobs) => Message::new(14, NOBODY, 0).with(|to| {
+                to.count(blobs.len());
+                for (entry, blob) in blobs {
+                    to.u64(*entry).bytes(blob);
+                }
+            }),
         }
     }
 
@@ -355,6 +395,7 @@ impl ToKeeper {
                 ToKeeper::Adopt(Adopt { run, pid, exited, spawned_ms, keep, blob })
             }
             13 => ToKeeper::Ping,
+            14 => ToKeeper::Blobs(body.many(12, |from| Ok((from.u64()?, from.bytes()?)))?),
             _ => return Ok(None),
         }))
     }
@@ -438,6 +479,7 @@ impl ToDaemon {
                 .with(|to| {
                     to.bytes(refusal);
                 }),
+            ToDaemon::Pong => Message::new(71, NOBODY, 0),
         }
     }
 
@@ -483,6 +525,7 @@ impl ToDaemon {
                 ToDaemon::Exited { run, pid: pid()?, status, exit_ms, usage }
             }
             70 => ToDaemon::Upgraded { keeper_pid: pid()?, refusal: body.bytes()? },
+            71 => ToDaemon::Pong,
             _ => return Ok(None),
         }))
     }
@@ -546,6 +589,7 @@ mod tests {
         let upgraded = ToDaemon::Upgraded { keeper_pid: 9, refusal: b"no".to_vec() };
         let golden = format!("4600010006000000{}0900000000000000020000006e6f", "00".repeat(16));
         assert_eq!(hex(&upgraded.encode()), golden);
+        assert_eq!(hex(&ToDaemon::Pong.encode()), format!("47000100{}", "00".repeat(28)));
     }
 
     #[test]
@@ -648,6 +692,7 @@ mod tests {
                 ToKeeper::Adopt(Adopt { run, pid, exited, spawned_ms, keep, blob })
             }),
             Just(ToKeeper::Ping),
+            prop::collection::vec((any::<u64>(), bytes()), 0..5).prop_map(ToKeeper::Blobs),
         ]
     }
 
@@ -676,6 +721,7 @@ mod tests {
                 ToDaemon::Entry { run, pid, state, spawned_ms, has_pidfd, tags, blob }
             }),
             Just(ToDaemon::End),
+            Just(ToDaemon::Pong),
             (run(), any::<u64>(), any::<u32>(), any::<u64>()).prop_map(|(run, token, pid, spawned_ms)| {
                 ToDaemon::Spawned { run, token, pid, spawned_ms }
             }),

@@ -6,6 +6,7 @@ use super::link::{Entry, EntryState, FromKeeper};
 use super::message::{Adopt, Message, Spawn, Tag, ToKeeper};
 use crate::model::Run;
 use crate::sys::clock;
+use crate::sys::fault;
 use crate::sys::spawn::{Spawned, Stage};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
@@ -48,7 +49,7 @@ pub(super) struct Asked {
 pub(super) type Telling<'a> = (ToKeeper, Vec<BorrowedFd<'a>>);
 
 fn copy(fd: BorrowedFd<'_>) -> Option<OwnedFd> {
-    match fd.try_clone_to_owned() {
+    match fault::at("mirror.copy").and_then(|()| fd.try_clone_to_owned()) {
         Ok(fd) => Some(fd),
         Err(error) => {
             tracing::warn!(%error, "failed to copy a descriptor: a new keeper would not get it");
@@ -100,6 +101,11 @@ impl Mirror {
             }
             ToKeeper::Blob { entry, blob } => {
                 self.entries.entry(*entry).or_default().blob.clone_from(blob);
+            }
+            ToKeeper::Blobs(blobs) => {
+                for (entry, blob) in blobs {
+                    self.entries.entry(*entry).or_default().blob.clone_from(blob);
+                }
             }
             ToKeeper::Ack(run) => self.ack(*run),
             ToKeeper::Forget { entry } => {
@@ -182,7 +188,8 @@ impl Mirror {
                     process.ended = Some(*status);
                 }
             }
-            FromKeeper::Welcome { .. } | FromKeeper::End | FromKeeper::Upgraded { .. } => {}
+            FromKeeper::Welcome { .. } | FromKeeper::End | FromKeeper::Upgraded { .. } | FromKeeper::Pong => {
+            }
         }
     }
 

@@ -11,12 +11,15 @@ pub mod daemon;
 mod datagram;
 mod enter;
 mod entry;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod heir;
 mod image;
 pub mod link;
 pub mod message;
 mod mirror;
 mod news;
+mod pulse;
 pub mod run;
 mod table;
 mod upgrade;

@@ -60,6 +60,8 @@ pub enum FromKeeper {
         /// What it used.
         usage: Spent,
     },
+    /// The answer to a ping.
+    Pong,
     /// What came of `upgrade_keeper`.
     Upgraded {
         /// Why it is the old one still; `None`: it is the new one.
@@ -137,6 +139,7 @@ pub(super) fn told(message: &Message, fds: Vec<OwnedFd>) -> io::Result<Option<Fr
             })
         }
         ToDaemon::End => FromKeeper::End,
+        ToDaemon::Pong => FromKeeper::Pong,
         ToDaemon::Spawned { run, token, pid, spawned_ms: _ } => {
             FromKeeper::Spawned { run, token, pid, pidfd: fds.next().ok_or_else(invalid)? }
         }

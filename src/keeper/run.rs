@@ -14,7 +14,7 @@ use super::table::Table;
 use super::upgrade;
 use crate::sys::signal::ChildEnds;
 use crate::sys::spawn::{Baseline, Spawned};
-use crate::sys::{child, clock, fd};
+use crate::sys::{child, clock, fault, fd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -39,6 +39,8 @@ pub struct Keeper<S> {
     upgrade: Option<OwnedFd>,
     /// What came of that, to be told.
     upgraded: Option<String>,
+    /// A ping is to be answered.
+    pinged: bool,
     buffer: Vec<u8>,
 }
 
@@ -87,6 +89,7 @@ impl<S: Start> Keeper<S> {
             adopting: false,
             upgrade: None,
             upgraded: None,
+            pinged: false,
             buffer: vec![0; BUFFER],
         })
     }
@@ -101,6 +104,7 @@ impl<S: Start> Keeper<S> {
     pub(super) fn resume(starter: S, image: Image) -> io::Result<Keeper<S>> {
         let daemon = Daemon::from_image(starter, &image.daemon, now_ms())?;
         let mut keeper = Keeper::of(Table::from_image(image.baseline, image.entries), daemon)?;
+        fault::pass("keeper.resumed");
         keeper.closing = image.closing;
         keeper.adopting = image.adopting;
         keeper.upgraded = Some(String::new());
@@ -138,7 +142,9 @@ impl<S: Start> Keeper<S> {
         if self.daemon.due_ms().is_some_and(|due| due <= now)
             && let Some(restarts) = self.daemon.act(now, self.table.holds_any())?
         {
+            fault::pass("keeper.daemon_started");
             self.adopting = false;
+            self.pinged = false;
             self.table.hand_over(restarts, !self.daemon.ever_ready());
         }
         Ok(())
@@ -152,6 +158,10 @@ impl<S: Start> Keeper<S> {
         let mut send =
             |message: &ToDaemon, fds: &[BorrowedFd<'_>]| datagram::send(socket, &message.encode(), fds);
         let told = self.table.tell(&mut send).and_then(|()| {
+            if self.pinged {
+                send(&ToDaemon::Pong, &[])?;
+                self.pinged = false;
+            }
             let Some(refusal) = &self.upgraded else { return Ok(()) };
             let (keeper_pid, refusal) = (std::process::id(), refusal.as_bytes().to_vec());
             send(&ToDaemon::Upgraded { keeper_pid, refusal }, &[])?;
@@ -208,7 +218,11 @@ impl<S: Start> Keeper<S> {
     fn read(&mut self) -> bool {
         let Some(socket) = self.daemon.socket() else { return false };
         match datagram::receive(socket, &mut self.buffer) {
-            Received::Message(message, fds) => self.handle(&message, fds),
+            Received::Message(message, fds) => {
+                fault::pass("keeper.received");
+                self.handle(&message, fds);
+                fault::pass("keeper.handled");
+            }
             Received::Broken(Some(head)) if head.is_spawn() => {
                 self.table.refuse(head.run(), head.request, Errno::MFILE);
             }
@@ -233,12 +247,16 @@ impl<S: Start> Keeper<S> {
             }
             Ok(Some(ToKeeper::Drop { entry, tag })) => self.table.drop_fd(entry, tag),
             Ok(Some(ToKeeper::Blob { entry, blob })) => self.table.blob(entry, blob),
+            Ok(Some(ToKeeper::Blobs(blobs))) => {
+                blobs.into_iter().for_each(|(entry, blob)| self.table.blob(entry, blob));
+            }
             Ok(Some(ToKeeper::Ack(run))) => self.table.ack(run),
             Ok(Some(ToKeeper::Forget { entry })) => self.table.forget(entry),
             Ok(Some(ToKeeper::Kill { run, signal, group })) => self.table.kill(run, signal, group),
             Ok(Some(ToKeeper::Ready)) => {
                 self.daemon.is_ready();
                 if std::mem::take(&mut self.adopting) {
+                    fault::pass("keeper.adopted_all");
                     self.table.greet(self.daemon.restarts(), false);
                 }
             }
@@ -252,7 +270,10 @@ impl<S: Start> Keeper<S> {
                 Err(error) => self.upgraded = Some(format!("open the program: {error}")),
             },
             Ok(Some(ToKeeper::Adopt(request))) => self.table.adopt(request, fds),
-            Ok(Some(ToKeeper::Ping)) => self.daemon.heard(true, now_ms()),
+            Ok(Some(ToKeeper::Ping)) => {
+                self.daemon.heard(true, now_ms());
+                self.pinged = true;
+            }
             Ok(Some(ToKeeper::Shutdown)) => self.closing = true,
             Ok(None) => {}
             Err(_malformed) if message.is_spawn() => {
@@ -265,6 +286,7 @@ impl<S: Start> Keeper<S> {
     fn reap(&mut self) -> io::Result<()> {
         let mut daemons_end = None;
         while let Some(reaped) = child::reap() {
+            fault::pass("keeper.reaped");
             if self.daemon.pid() == Some(reaped.pid) {
                 daemons_end = Some(reaped.status);
             } else {
@@ -280,6 +302,7 @@ impl<S: Start> Keeper<S> {
     fn daemon_ended(&mut self, status: i32) -> io::Result<()> {
         // No thread of it is left, so nothing comes after what is in the socket now.
         while self.read() {}
+        fault::pass("keeper.heard_out");
         if self.closing {
             self.daemon.is_over();
             return Ok(());
@@ -301,6 +324,7 @@ impl<S: Start> Keeper<S> {
             daemon,
             entries: self.table.image(),
         };
+        fault::pass("keeper.image");
         // Returns only if nothing has changed.
         self.upgraded = Some(upgrade::become_keeper(&program, &image, image.baseline).to_string());
         self.tell();

@@ -14,6 +14,7 @@ use super::image::EntryImage;
 use super::message::{Adopt, Spawn, Spent, Tag, ToDaemon};
 use crate::model::Run;
 use crate::sys::child::{self, Reaped};
+use crate::sys::fault;
 use crate::sys::spawn::{self, Baseline, Program, SpawnError, Spawned, Stage};
 use crate::sys::{clock, ending};
 use rustix::io::Errno;
@@ -144,7 +145,10 @@ impl Table {
         if matches!(entry.process, Process::Running { .. }) {
             return self.refuse(run, token, Errno::BUSY);
         }
-        entry.process = match start(&request, &fds, baseline) {
+        fault::pass("keeper.clone");
+        let started = start(&request, &fds, baseline);
+        fault::pass("keeper.cloned");
+        entry.process = match started {
             Ok(child) => Process::Running { child, spawned_ms: clock::now().boot_ms, adopted: false },
             Err(error) => Process::Failed(error),
         };
@@ -178,6 +182,7 @@ impl Table {
         entry.token = request.run.generation;
         entry.blob = request.blob;
         entry.keep_all(request.keep, fds);
+        fault::pass("keeper.adopted");
     }
 
     /// Processes that are not our children.
@@ -260,7 +265,7 @@ fn start(request: &Spawn, fds: &[OwnedFd], baseline: Baseline) -> Result<Spawned
     let envp = request.envp.iter().map(text).collect::<Result<Vec<_>, _>>()?;
     let place = |(number, place): &(u32, u32)| Some((i32::try_from(*number).ok()?, at(fds, *place)?));
     let map = request.map.iter().map(place).collect::<Option<Vec<_>>>().ok_or(invalid(Stage::Dup))?;
-    spawn::spawn(&Program {
+    let program = Program {
         file: &text(&request.program)?,
         argv: &argv,
         envp: &envp,
@@ -269,5 +274,9 @@ fn start(request: &Spawn, fds: &[OwnedFd], baseline: Baseline) -> Result<Spawned
         listen_pid: request.listen_pid,
         map: &map,
         baseline,
-    })
+    };
+    spawn::spawn_within(&program, EXEC_MS)
 }
+
+/// So long the keeper waits for a process to run its program; usually that is a third of a millisecond.
+const EXEC_MS: u32 = 100;

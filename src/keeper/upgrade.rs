@@ -7,7 +7,7 @@
 use super::image::Image;
 use crate::sys::interrupt::readable;
 use crate::sys::spawn::{self, Baseline, Program};
-use crate::sys::{child, exec, fd};
+use crate::sys::{child, exec, fault, fd};
 use rustix::fs::MemfdFlags;
 use rustix::pipe::{PipeFlags, pipe_with};
 use std::convert::Infallible;
@@ -54,11 +54,13 @@ fn try_to(program: &OwnedFd, image: &Image, baseline: Baseline) -> Result<Infall
     memory.write_all_at(&image.encode(), 0).map_err(UpgradeError::Image)?;
     let file = CString::new(format!("/proc/self/fd/{}", program.as_raw_fd())).unwrap_or_default();
     ask(&file, &memory, baseline)?;
+    fault::pass("keeper.checked");
     let mut passed = image.numbers();
     passed.push(memory.as_raw_fd());
     set_all(&passed, false);
     let number = CString::new(memory.as_raw_fd().to_string()).unwrap_or_default();
     let argv = [c"pmon".to_owned(), c"keeper".to_owned(), c"--resume".to_owned(), number];
+    fault::pass("keeper.exec");
     let error = exec::become_program(&file, &argv, &environment());
     set_all(&passed, true);
     Err(UpgradeError::Run(error.to_string()))

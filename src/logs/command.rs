@@ -85,6 +85,11 @@ impl Queue {
     /// Adds one and wakes the pump.
     pub fn push(&self, command: Command) {
         self.commands.lock().unwrap_or_else(PoisonError::into_inner).push_back(command);
+        self.wake();
+    }
+
+    /// Wakes the pump.
+    pub fn wake(&self) {
         if let Err(error) = rustix::io::write(&self.wake, &1u64.to_ne_bytes()) {
             // EAGAIN: the counter is at its limit, so the pump is being woken anyway.
             tracing::debug!(%error, "failed to wake the log pump once more");

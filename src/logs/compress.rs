@@ -6,6 +6,7 @@
 //! | `x.log` and `x.log.gz` | killed before the last step: the copy is whole | `x.log` removed |
 
 use super::kept::packed;
+use crate::sys::fault;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::fs::{File, OpenOptions};
@@ -24,14 +25,18 @@ pub fn compress(plain: &Path, stop: &dyn Fn() -> bool) -> io::Result<bool> {
         opened => opened?,
     };
     if !done.exists() {
+        fault::pass("compress.begun");
         let whole = pack(&mut from, &unfinished, stop);
+        fault::pass("compress.packed");
         if !matches!(whole, Ok(true)) {
             remove(&unfinished)?;
             return whole;
         }
         std::fs::rename(&unfinished, &done)?;
     }
+    fault::pass("compress.renamed");
     remove(plain)?;
+    fault::pass("compress.removed");
     Ok(true)
 }
 
@@ -48,6 +53,7 @@ fn pack(from: &mut File, to: &Path, stop: &dyn Fn() -> bool) -> io::Result<bool>
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => return Err(e),
         }
+        fault::pass("compress.block");
         if stop() {
             return Ok(false);
         }

@@ -1,14 +1,16 @@
 //! Out of the pipes, in the order of the generations, into staging or the spill.
 
 use super::error::LogError;
-use super::pipe::{BUDGET, Step, Stream};
+use super::intake::Intake;
+use super::pipe::{BUDGET, Step};
 use crate::sys::pipe::{self, Shift};
+use std::os::fd::OwnedFd;
 
 /// Where bytes of the pipes go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Target {
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Target<'a> {
     /// As much as fits.
-    Staging,
+    Staging(&'a OwnedFd),
     /// As long as it holds less than this.
     Spill(u64),
 }
@@ -24,12 +26,12 @@ pub(super) enum Stop {
     Ended(usize),
 }
 
-impl Stream {
+impl Intake {
     /// Pipes → staging (or spill), until it is full, the pipes are empty, or one of them is at its end.
     ///
     /// What a newer generation wrote must not overtake what an older one wrote before it. So it is first asked
     /// what the newer pipes hold, then the older ones are emptied, then no more than that is taken.
-    pub(super) fn fill(&mut self, step: &mut Step, target: Target) -> Result<(usize, Stop), LogError> {
+    pub(super) fn fill(&mut self, step: &mut Step, target: Target<'_>) -> Result<(usize, Stop), LogError> {
         if self.inlets.is_empty() {
             return Ok((0, Stop::Dry));
         }
@@ -42,7 +44,7 @@ impl Stream {
             for (index, limit) in limits.enumerate() {
                 let (moved, stop) = self.draw(index, limit, target)?;
                 total += moved;
-                step.busy |= total >= self.inlets[index].capacity / 2;
+                step.saw(total, self.inlets[index].capacity);
                 again |= index > 0 && moved > 0;
                 match stop {
                     Stop::Dry => {}
@@ -56,8 +58,8 @@ impl Stream {
     }
 
     /// Up to `limit` bytes of one pipe.
-    fn draw(&mut self, index: usize, limit: usize, target: Target) -> Result<(usize, Stop), LogError> {
-        let Stream { inlets, record, staging, spill, .. } = self;
+    fn draw(&mut self, index: usize, limit: usize, target: Target<'_>) -> Result<(usize, Stop), LogError> {
+        let Intake { inlets, record, spill, .. } = self;
         let inlet = &inlets[index];
         let mut total = 0;
         if limit > 0 {
@@ -66,7 +68,9 @@ impl Stream {
         while total < limit {
             let most = (limit - total).min(BUDGET);
             let shift = match (target, &mut *spill) {
-                (Target::Staging, _) => pipe::shift(&inlet.pipe, &*staging, most).map_err(LogError::Pipe)?,
+                (Target::Staging(staging), _) => {
+                    pipe::shift(&inlet.pipe, staging, most).map_err(LogError::Pipe)?
+                }
                 (Target::Spill(_), None) => return Ok((total, Stop::Full)),
                 (Target::Spill(room), Some(spill)) => {
                     let most = usize::try_from(room.saturating_sub(spill.held())).unwrap_or(most).min(most);
@@ -79,12 +83,14 @@ impl Stream {
             match shift {
                 Shift::Moved(bytes) => total += bytes,
                 Shift::Ended => return Ok((total, Stop::Ended(index))),
-                Shift::Blocked if target != Target::Staging => return Ok((total, Stop::Dry)),
-                // Only this thread fills staging: not full now, not full at the splice.
-                Shift::Blocked if pipe::is_full(&*staging).map_err(LogError::Pipe)? => {
-                    return Ok((total, Stop::Full));
+                Shift::Blocked => {
+                    // Only this thread fills staging: not full now, not full at the splice.
+                    let full = match target {
+                        Target::Spill(_) => false,
+                        Target::Staging(staging) => pipe::is_full(staging).map_err(LogError::Pipe)?,
+                    };
+                    return Ok((total, if full { Stop::Full } else { Stop::Dry }));
                 }
-                Shift::Blocked => return Ok((total, Stop::Dry)),
             }
         }
         let over = pipe::is_over(&inlet.pipe).map_err(LogError::Pipe)?;

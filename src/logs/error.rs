@@ -30,6 +30,14 @@ pub enum LogError {
         /// Which.
         path: PathBuf,
     },
+    /// The disk has not answered for a while; it is not asked again before it does.
+    #[error("write log file `{path}`: the disk hangs")]
+    Hangs {
+        /// Which.
+        path: PathBuf,
+        /// Since when, boot clock.
+        since_ms: u64,
+    },
     /// A pipe failed: a bug, or no memory.
     #[error("move log bytes between pipes")]
     Pipe(#[source] io::Error),
@@ -50,7 +58,20 @@ impl LogError {
             | LogError::Pipe(source)
             | LogError::Spill(source)
             | LogError::Record(source) => source.raw_os_error().unwrap_or(0),
-            LogError::Reserved { .. } => 0,
+            LogError::Reserved { .. } | LogError::Hangs { .. } => 0,
+        }
+    }
+
+    /// Since when the disk hangs, boot clock.
+    pub fn hangs_since(&self) -> Option<u64> {
+        match self {
+            LogError::Hangs { since_ms, .. } => Some(*since_ms),
+            LogError::Open { .. }
+            | LogError::Write { .. }
+            | LogError::Reserved { .. }
+            | LogError::Pipe(_)
+            | LogError::Spill(_)
+            | LogError::Record(_) => None,
         }
     }
 

@@ -5,269 +5,338 @@
 //! honours truncation and appends from outside; between that question and the write a truncation leaves a gap
 //! of NULs, which is documented. Emptying through [`Files::truncate`] has no such window.
 
+use super::calls::Calls;
 use super::error::LogError;
-use super::marks::Marks;
+use super::handle::{Handle, open_flags};
 use super::record::Place;
-use crate::sys::clock;
-use rustix::io::Errno;
+use crate::sys::fault;
 use std::collections::HashMap;
-use std::fs::{DirBuilder, File, Metadata, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// How long a renamed file goes on being written to, at most.
-const RENAME_CHECK_MS: u64 = 250;
-
-/// All files of the pump, by path.
-#[derive(Debug, Default)]
+/// All files of the pump, by path. Clones are the same files. The lock is never held while the disk is asked.
+#[derive(Debug, Clone, Default)]
 pub struct Files {
+    shelf: Arc<Mutex<Shelf>>,
+}
+
+#[derive(Debug, Default)]
+struct Shelf {
     files: HashMap<PathBuf, LogFile>,
+    calls: Calls,
 }
 
 /// One path.
 #[derive(Debug, Default)]
 struct LogFile {
     users: usize,
-    /// Token of the stream that must repeat its batch before anybody else may write.
+    /// Token of the stream that must end its batch before anybody else may write.
     reserved: Option<u64>,
+    /// None also while a call has it.
     handle: Option<Handle>,
+    /// A call has it.
+    away: bool,
+    /// It is to be opened anew.
+    stale: bool,
+    device: Option<u64>,
+    /// Where the last batch that was told ends, or the present one begins.
+    end: Place,
 }
 
-#[derive(Debug)]
-struct Handle {
-    file: File,
-    device: u64,
-    inode: u64,
-    /// A regular file; others (terminals, FIFOs) have no offsets.
-    seekable: bool,
-    /// What an unseekable file did not take yet.
-    owed: Vec<u8>,
-    checked_ms: u64,
-    marks: Marks,
+impl Shelf {
+    fn device(&self, path: &Path) -> Option<u64> {
+        self.files.get(path).and_then(|file| file.device)
+    }
+
+    fn hangs(&self, path: &Path) -> Option<u64> {
+        self.calls.hangs(path, self.device(path))
+    }
+
+    fn begin(&mut self, path: &Path) -> u64 {
+        self.calls.begin(path, self.device(path))
+    }
 }
 
 impl Files {
+    fn lock(&self) -> MutexGuard<'_, Shelf> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something with what is open at a path; refuses where the disk hangs.
+    fn visit<T>(
+        &self,
+        path: &Path,
+        deed: impl FnOnce(&mut Option<Handle>) -> Result<T, LogError>,
+    ) -> Result<T, LogError> {
+        let mut shelf = self.lock();
+        if let Some(since_ms) = shelf.hangs(path) {
+            return Err(LogError::Hangs { path: path.to_owned(), since_ms });
+        }
+        let Some(file) = shelf.files.get_mut(path) else {
+            return Err(LogError::Open { path: path.to_owned(), source: io::ErrorKind::NotFound.into() });
+        };
+        if file.away {
+            return Err(LogError::Reserved { path: path.to_owned() });
+        }
+        file.away = true;
+        let mut handle = file.handle.take();
+        let number = shelf.begin(path);
+        drop(shelf);
+        let done = deed(&mut handle);
+        let mut shelf = self.lock();
+        shelf.calls.end(number);
+        if let Some(file) = shelf.files.get_mut(path) {
+            file.away = false;
+            file.device = handle.as_ref().map(|handle| handle.device).or(file.device);
+            if !std::mem::take(&mut file.stale) {
+                file.handle = handle.take();
+            }
+        }
+        drop(shelf);
+        // To close a file may take its time too.
+        drop(handle);
+        done
+    }
+
+    /// Asks the disk something about a path that need not be written by anybody; refuses where it hangs.
+    pub fn ask<T>(&self, path: &Path, question: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        let mut shelf = self.lock();
+        if shelf.hangs(path).is_some() {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "the disk hangs"));
+        }
+        let number = shelf.begin(path);
+        drop(shelf);
+        let answer = question();
+        self.lock().calls.end(number);
+        answer
+    }
+
+    /// All calls that are under way have been for so long that they are not waited for.
+    pub fn give_up(&self, since_ms: u64) {
+        self.lock().calls.give_up(since_ms);
+    }
+
+    /// The first of these whose disk does not answer, and since when.
+    pub fn hanging<'a>(&self, mut paths: impl Iterator<Item = &'a Path>) -> Option<(PathBuf, u64)> {
+        let shelf = self.lock();
+        paths.find_map(|path| Some((path.to_owned(), shelf.hangs(path)?)))
+    }
+
+    /// Any file whose disk does not answer.
+    pub fn hung(&self) -> Option<(PathBuf, u64)> {
+        self.lock().calls.hung()
+    }
+
     /// One more stream writes here.
-    pub fn enlist(&mut self, path: &Path) {
-        self.files.entry(path.to_owned()).or_default().users += 1;
+    pub fn enlist(&self, path: &Path) {
+        self.lock().files.entry(path.to_owned()).or_default().users += 1;
     }
 
     /// The stream `token` does so no longer; the last one closes the file.
-    pub fn release(&mut self, path: &Path, token: u64) {
+    pub fn release(&self, path: &Path, token: u64) {
         self.unreserve(path, token);
-        if let Some(file) = self.files.get_mut(path) {
+        let mut shelf = self.lock();
+        let mut over = None;
+        if let Some(file) = shelf.files.get_mut(path) {
             file.users = file.users.saturating_sub(1);
             if file.users == 0 {
-                self.files.remove(path);
+                over = shelf.files.remove(path);
             }
         }
+        drop(shelf);
+        drop(over);
     }
 
     /// More than one stream writes here.
     pub fn is_shared(&self, path: &Path) -> bool {
-        self.files.get(path).is_some_and(|file| file.users > 1)
+        self.lock().files.get(path).is_some_and(|file| file.users > 1)
     }
 
-    /// From now on only the stream `token` may write here: it has a batch to repeat.
-    pub fn reserve(&mut self, path: &Path, token: u64) {
-        if let Some(file) = self.files.get_mut(path) {
+    /// From now on only the stream `token` may write here: it has a batch to end.
+    pub fn reserve(&self, path: &Path, token: u64) {
+        if let Some(file) = self.lock().files.get_mut(path) {
             file.reserved.get_or_insert(token);
         }
     }
 
-    /// The batch was repeated.
-    pub fn unreserve(&mut self, path: &Path, token: u64) {
-        if let Some(file) = self.files.get_mut(path) {
+    /// The batch was ended.
+    pub fn unreserve(&self, path: &Path, token: u64) {
+        if let Some(file) = self.lock().files.get_mut(path) {
             file.reserved = file.reserved.filter(|owner| *owner != token);
         }
     }
 
-    /// The end of the file as it is now: opens it if need be, again if the path leads elsewhere by now.
-    pub fn place(&mut self, path: &Path, token: u64) -> Result<Place, LogError> {
+    /// The end of the file as it is now: opens it if need be, again if the path leads elsewhere by now. The file is
+    /// reserved for `token`'s batch.
+    pub fn place(&self, path: &Path, token: u64) -> Result<Place, LogError> {
+        let occupied =
+            self.lock().files.get_mut(path).is_some_and(|file| *file.reserved.get_or_insert(token) != token);
+        if occupied {
+            return Err(match self.hanging(std::iter::once(path)) {
+                Some((path, since_ms)) => LogError::Hangs { path, since_ms },
+                None => LogError::Reserved { path: path.to_owned() },
+            });
+        }
         let failed = |source| LogError::Open { path: path.to_owned(), source };
-        let Some(file) = self.files.get_mut(path) else {
-            return Err(failed(io::ErrorKind::NotFound.into()));
-        };
-        if file.reserved.is_some_and(|owner| owner != token) {
-            return Err(LogError::Reserved { path: path.to_owned() });
-        }
-        if file.handle.as_mut().is_some_and(|handle| handle.is_left_behind(path)) {
-            file.handle = None;
-        }
-        let handle = match &mut file.handle {
-            Some(handle) => handle,
-            none => none.insert(Handle::open(path).map_err(failed)?),
-        };
-        let offset = if handle.seekable { handle.file.metadata().map_err(failed)?.len() } else { 0 };
-        Ok(Place { inode: handle.inode, offset })
+        let place = self.visit(path, |slot| {
+            if slot.as_mut().is_some_and(|handle| handle.is_left_behind(path)) {
+                *slot = None;
+            }
+            let handle = match slot {
+                Some(handle) => handle,
+                none => none.insert(Handle::open(path).map_err(failed)?),
+            };
+            let offset = if handle.seekable { handle.file.metadata().map_err(failed)?.len() } else { 0 };
+            Ok(Place { inode: handle.inode, offset })
+        })?;
+        self.set_end(path, place);
+        Ok(place)
     }
 
     /// Where a batch recorded for `recorded` belongs now: there, unless that file is gone or was cut.
-    pub fn place_again(&mut self, path: &Path, token: u64, recorded: Place) -> Result<Place, LogError> {
+    pub fn place_again(&self, path: &Path, token: u64, recorded: Place) -> Result<Place, LogError> {
         let end = self.place(path, token)?;
-        Ok(if end.inode == recorded.inode && end.offset >= recorded.offset { recorded } else { end })
+        let place = if end.inode == recorded.inode && end.offset >= recorded.offset { recorded } else { end };
+        self.set_end(path, place);
+        Ok(place)
     }
 
     /// Writes at a place that [`Files::place`] gave.
-    pub fn write(&mut self, path: &Path, place: Place, bytes: &[u8]) -> Result<(), LogError> {
+    pub fn write(&self, path: &Path, place: Place, bytes: &[u8]) -> Result<(), LogError> {
         let failed = |source| LogError::Write { path: path.to_owned(), source };
-        let handle = self.files.get_mut(path).and_then(|file| file.handle.as_mut());
-        let handle = handle.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
-        if handle.seekable {
-            handle.file.write_all_at(bytes, place.offset).map_err(failed)?;
-            handle.marks.note(place.offset, clock::now().wall_ms);
-            return Ok(());
-        }
-        handle.push(bytes).map_err(failed)
+        self.visit(path, |handle| {
+            let handle = handle.as_mut().ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
+            handle.write(place.offset, bytes).map_err(failed)
+        })
     }
 
-    /// Nobody may be in the middle of a batch, and the path must lead to the file that is open: then it is closed,
-    /// moved by `aside`, and an empty one of the same mode put in its place. `None`: not now.
+    /// A batch up to here has been told.
+    pub fn set_end(&self, path: &Path, end: Place) {
+        if let Some(file) = self.lock().files.get_mut(path) {
+            file.end = end;
+        }
+    }
+
+    /// Nobody but the stream `token` may be in the middle of a batch, and the path must lead to the file that is open: then
+    /// it is closed, moved by `aside`, and an empty one of the same mode put in its place. `None`: not now.
     pub fn replace<T>(
-        &mut self,
+        &self,
         path: &Path,
+        token: Option<u64>,
         aside: impl FnOnce(&Path) -> io::Result<T>,
     ) -> io::Result<Option<T>> {
-        let Some(file) = self.files.get_mut(path).filter(|file| file.reserved.is_none()) else {
-            return Ok(None);
-        };
-        let real = std::fs::canonicalize(path)?;
-        let facts = real.metadata()?;
-        let open = file.handle.as_ref();
-        if !facts.is_file() || open.is_some_and(|h| (h.device, h.inode) != (facts.dev(), facts.ino())) {
-            // Somebody else has just rotated it.
-            file.handle = None;
+        let free = |file: &LogFile| file.reserved.is_none() || file.reserved == token;
+        if !self.lock().files.get(path).is_some_and(free) {
             return Ok(None);
         }
-        let moved = aside(&real)?;
-        file.handle = None;
-        // Without it, the next batch makes one, for its owner only.
-        if let Ok(empty) = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&real) {
-            empty.set_permissions(facts.permissions())?;
-        }
-        Ok(Some(moved))
+        let replaced = self.visit(path, |handle| Ok(replace(path, handle, aside)));
+        replaced.unwrap_or_else(|error| Err(io::Error::other(error)))
     }
 
     /// Takes back what a failed batch of `length` bytes may have left at `place`, unless others wrote behind it.
     /// `false`: it is still there.
-    pub fn take_back(&mut self, path: &Path, place: Place, length: usize) -> bool {
-        let Some(handle) = self.files.get(path).and_then(|file| file.handle.as_ref()) else { return true };
-        let Ok(end) = handle.file.metadata().map(|facts| facts.len()) else { return false };
-        let ours = end > place.offset && end <= place.offset + length as u64;
-        !handle.seekable || !ours || handle.file.set_len(place.offset).is_ok()
+    pub fn take_back(&self, path: &Path, place: Place, length: usize) -> bool {
+        let taken = self.visit(path, |handle| {
+            let Some(handle) = handle else { return Ok(true) };
+            let Ok(end) = handle.file.metadata().map(|facts| facts.len()) else { return Ok(false) };
+            let ours = end > place.offset && end <= place.offset + length as u64;
+            Ok(!handle.seekable || !ours || handle.file.set_len(place.offset).is_ok())
+        });
+        taken.unwrap_or(false)
     }
 
     /// Empties a file, whether streams write to it or not; returns the bytes freed. A missing one has none.
-    pub fn truncate(path: &Path) -> io::Result<u64> {
-        let file = match OpenOptions::new().write(true).custom_flags(open_flags()).open(path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(0),
-            opened => opened?,
-        };
-        let facts = file.metadata()?;
-        if facts.is_file() {
-            file.set_len(0)?;
-        }
-        Ok(facts.len())
-    }
-
-    /// The file that is being written, and its length; that at the path if none is open.
-    pub fn end(&self, path: &Path) -> Place {
-        let open = self.files.get(path).and_then(|file| file.handle.as_ref());
-        let facts = open.map_or_else(|| std::fs::metadata(path), |handle| handle.file.metadata());
-        facts.map_or_else(|_none| Place::default(), |f| Place { inode: f.ino(), offset: f.len() })
-    }
-
-    /// Closes all files; each is opened again when it is needed.
-    pub fn reopen(&mut self) {
-        for file in self.files.values_mut() {
-            file.handle = None;
-        }
-    }
-}
-
-impl Handle {
-    fn open(path: &Path) -> io::Result<Handle> {
-        let attempt = || {
-            OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .mode(0o600)
-                .custom_flags(open_flags())
-                .open(path)
-        };
-        let file = match (attempt(), path.parent()) {
-            (Err(e), Some(parent)) if e.kind() == io::ErrorKind::NotFound => {
-                DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
-                attempt()?
+    pub fn truncate(&self, path: &Path) -> io::Result<u64> {
+        self.ask(path, || {
+            fault::at("file.truncate")?;
+            let file = match OpenOptions::new().write(true).custom_flags(open_flags()).open(path) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(0),
+                opened => opened?,
+            };
+            let facts = file.metadata()?;
+            if facts.is_file() {
+                file.set_len(0)?;
             }
-            (opened, _) => opened?,
-        };
-        let facts = file.metadata()?;
-        Ok(Handle {
-            file,
-            device: facts.dev(),
-            inode: facts.ino(),
-            seekable: facts.is_file(),
-            owed: Vec::new(),
-            checked_ms: clock::now().boot_ms,
-            marks: Marks::new(path, facts.ino()),
+            Ok(facts.len())
         })
     }
 
-    /// The path leads to another file now, or to none. Looked at now and then only.
-    fn is_left_behind(&mut self, path: &Path) -> bool {
-        let now = clock::now().boot_ms;
-        if !self.seekable || now.saturating_sub(self.checked_ms) < RENAME_CHECK_MS {
-            return false;
+    /// The file that is being written, and its length; that at the path if none is open. `None`: a batch is under
+    /// way, or the disk does not answer: see [`Files::told_end`].
+    pub fn end(&self, path: &Path) -> Option<Place> {
+        let place = |facts: std::fs::Metadata| Place { inode: facts.ino(), offset: facts.len() };
+        if self.lock().files.get(path).is_some_and(|file| file.reserved.is_some()) {
+            return None;
         }
-        self.checked_ms = now;
-        let same = |facts: Metadata| (facts.dev(), facts.ino()) == (self.device, self.inode);
-        !std::fs::metadata(path).is_ok_and(same)
+        let open = self.visit(path, |handle| Ok(handle.as_ref().map(|handle| handle.file.metadata())));
+        let facts = match open {
+            Ok(Some(facts)) => facts,
+            Ok(None) | Err(LogError::Open { .. }) => self.ask(path, || std::fs::metadata(path)),
+            Err(_busy) => return None,
+        };
+        match facts {
+            Err(e) if e.kind() == io::ErrorKind::TimedOut => None,
+            facts => Some(facts.map_or_else(|_none| Place::default(), place)),
+        }
     }
 
-    /// Writes to a file without offsets. What it does not take now is owed and goes first the next time;
-    /// while something is owed, nothing more is accepted.
-    fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let owed = std::mem::take(&mut self.owed);
-        let rest = write_some(&mut self.file, &owed)?;
-        self.owed = owed.get(rest..).unwrap_or_default().to_vec();
-        if !self.owed.is_empty() {
-            return Err(io::ErrorKind::WouldBlock.into());
+    /// Where what has been told of it ends, without asking the disk.
+    pub fn told_end(&self, path: &Path) -> Place {
+        self.lock().files.get(path).map_or_else(Place::default, |file| file.end)
+    }
+
+    /// Closes all files; each is opened again when it is needed.
+    pub fn reopen(&self) {
+        let mut shelf = self.lock();
+        let mut handles = Vec::with_capacity(shelf.files.len());
+        for file in shelf.files.values_mut() {
+            file.stale = file.away;
+            handles.extend(file.handle.take());
         }
-        let rest = write_some(&mut self.file, bytes)?;
-        self.owed = bytes.get(rest..).unwrap_or_default().to_vec();
-        Ok(())
+        drop(shelf);
+        drop(handles);
     }
 }
 
-/// How many bytes were taken before it would have blocked.
-fn write_some(file: &mut File, bytes: &[u8]) -> io::Result<usize> {
-    let mut done = 0;
-    while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
-        match file.write(rest) {
-            Ok(0) => break,
-            Ok(count) => done += count,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) if done > 0 || Errno::from_io_error(&e) == Some(Errno::AGAIN) => break,
-            Err(e) => return Err(e),
-        }
+/// As [`Files::replace`], of the file that is open.
+fn replace<T>(
+    path: &Path,
+    handle: &mut Option<Handle>,
+    aside: impl FnOnce(&Path) -> io::Result<T>,
+) -> io::Result<Option<T>> {
+    let real = std::fs::canonicalize(path)?;
+    let facts = real.metadata()?;
+    let differs = |h: &Handle| (h.device, h.inode) != (facts.dev(), facts.ino());
+    if !facts.is_file() || handle.as_ref().is_some_and(differs) {
+        // Somebody else has just rotated it.
+        *handle = None;
+        return Ok(None);
     }
-    Ok(done)
-}
-
-/// Never wait for a FIFO's reader, never get a controlling terminal.
-fn open_flags() -> i32 {
-    (rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY).bits().cast_signed()
+    fault::pass("rotate.begun");
+    fault::at("file.rename")?;
+    let moved = aside(&real)?;
+    fault::pass("rotate.aside");
+    *handle = None;
+    // Without it, the next batch makes one, for its owner only.
+    if let Ok(empty) = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&real) {
+        fault::pass("rotate.made");
+        empty.set_permissions(facts.permissions())?;
+    }
+    fault::pass("rotate.done");
+    Ok(Some(moved))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::io::Errno;
+    use std::io::Write;
 
     fn files(path: &Path) -> Files {
-        let mut files = Files::default();
+        let files = Files::default();
         files.enlist(path);
         files
     }
@@ -286,8 +355,8 @@ mod tests {
     fn a_batch_goes_behind_what_others_appended_and_to_the_start_of_a_cut_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.log");
-        let mut files = files(&path);
-        let mut put = |bytes: &[u8]| {
+        let files = files(&path);
+        let put = |bytes: &[u8]| {
             let place = files.place(&path, 1).unwrap();
             files.write(&path, place, bytes).unwrap();
         };
@@ -295,7 +364,7 @@ mod tests {
         OpenOptions::new().append(true).open(&path).unwrap().write_all(b"foreign\n").unwrap();
         put(b"two\n");
         assert_eq!(std::fs::read(&path).unwrap(), b"one\nforeign\ntwo\n");
-        assert_eq!(Files::truncate(&path).unwrap(), 16);
+        assert_eq!(files.truncate(&path).unwrap(), 16);
         put(b"three\n");
         assert_eq!(std::fs::read(&path).unwrap(), b"three\n");
     }
@@ -305,7 +374,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.log");
         std::fs::write(&path, "kept").unwrap();
-        let mut files = files(&path);
+        let files = files(&path);
         let place = files.place(&path, 1).unwrap();
         files.write(&path, place, b"half").unwrap();
         assert!(files.take_back(&path, place, 8));
@@ -320,13 +389,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.log");
         std::fs::write(&path, "0123456789").unwrap();
-        let mut files = files(&path);
+        let files = files(&path);
         let end = files.place(&path, 1).unwrap();
         let recorded = Place { offset: 4, ..end };
         assert_eq!(files.place_again(&path, 1, recorded).unwrap(), recorded);
         let elsewhere = Place { inode: end.inode + 1, offset: 4 };
         assert_eq!(files.place_again(&path, 1, elsewhere).unwrap(), end);
-        Files::truncate(&path).unwrap();
+        files.truncate(&path).unwrap();
         assert_eq!(files.place_again(&path, 1, recorded).unwrap(), Place { offset: 0, ..end });
     }
 
@@ -334,7 +403,7 @@ mod tests {
     fn a_reserved_file_waits_for_its_owner() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.log");
-        let mut files = files(&path);
+        let files = files(&path);
         files.enlist(&path);
         files.reserve(&path, 1);
         assert!(matches!(files.place(&path, 2), Err(LogError::Reserved { .. })));
@@ -347,13 +416,13 @@ mod tests {
     fn a_device_that_is_full_is_an_error_and_a_slow_fifo_is_owed_the_rest() {
         let dir = tempfile::tempdir().unwrap();
         let full = Path::new("/dev/full");
-        let mut at_full = files(full);
+        let at_full = files(full);
         let place = at_full.place(full, 1).unwrap();
         assert!(at_full.write(full, place, b"x").is_err());
 
         let fifo = dir.path().join("fifo");
         rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
-        let mut to_fifo = files(&fifo);
+        let to_fifo = files(&fifo);
         assert!(to_fifo.place(&fifo, 1).is_err(), "nobody reads it");
         let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK;
         let reader = rustix::fs::open(&fifo, flags, rustix::fs::Mode::empty()).unwrap();

@@ -1,13 +1,15 @@
 //! From a worker's pipe to its file, and to subscribers.
 //!
-//! `pump` is the thread; `pipe` what it does for one stream, with `record` to survive kill -9, `format` and `date`
-//! for the looks, `file` for the files, `marks` for their times, `spill` and its `ledger` for what no
+//! `pump` is the handle, `round` the thread that leads, `obey` what it is asked, `hall` what threads share, `hang` (with `calls`)
+//! what happens when a disk hangs; `intake` what comes in of one stream; `pipe` what it does for one stream, with `record` to survive kill -9, `format` and `date`
+//! for the looks, `file` and `handle` for the files, `marks` for their times, `spill` and its `ledger` for what no
 //! file takes. `fanout` and `recent` serve those who watch, from a moment that `seam` knows. Reading files is `search`'s.
 //! `rotate` (with `schedule`) puts files aside, and `attic` (with `kept`, `budget`, `compress`, `own`) looks after
 //! them in a thread of its own.
 
 mod attic;
 mod budget;
+mod calls;
 mod command;
 mod compress;
 mod date;
@@ -16,23 +18,33 @@ mod error;
 pub mod fanout;
 mod file;
 mod format;
+#[doc(hidden)]
+pub mod fuzz;
+mod hall;
+mod handle;
+mod hang;
+mod intake;
 pub mod kept;
 mod ledger;
 pub mod lines;
 mod marks;
+mod obey;
 mod overflow;
 mod own;
+mod pace;
 mod pipe;
 pub mod pump;
 mod recent;
 mod record;
 mod rotate;
+mod round;
 mod schedule;
 mod seam;
 mod sink;
 mod spec;
 mod spill;
 mod stuck;
+mod tools;
 
 #[cfg(test)]
 mod tests;

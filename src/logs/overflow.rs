@@ -3,13 +3,15 @@
 
 use super::draw::{Stop, Target};
 use super::error::LogError;
-use super::pipe::{BUDGET, Pressure, Step, Stream, Tools};
+use super::intake::Intake;
+use super::pipe::{BUDGET, Pressure, Step};
 use super::spec::{Overflowed, SpillFiles};
 use super::spill::{Given, Spill};
 use crate::model::policy::Overflow;
 use crate::sys::pipe;
+use std::os::fd::OwnedFd;
 
-impl Stream {
+impl Intake {
     /// Gives it memory to spill to, that the keeper holds too.
     pub fn set_spill(&mut self, files: SpillFiles) -> Result<(), LogError> {
         if let Some(ledger) = self.ledger.take() {
@@ -35,7 +37,7 @@ impl Stream {
     }
 
     /// Pipes → spill, while the files take nothing because of `errno`. It may hold `room` bytes.
-    pub fn overflow(&mut self, tools: &mut Tools, room: u64, errno: i32) -> Result<Step, LogError> {
+    pub fn overflow(&mut self, buffer: &mut Vec<u8>, room: u64, errno: i32) -> Result<Step, LogError> {
         let mut step = Step::default();
         let mut total = 0;
         while total < BUDGET {
@@ -45,52 +47,50 @@ impl Stream {
             total += moved;
             let has_input = self.has_input();
             let Some(spill) = &mut self.spill else { return Ok(step) };
-            spill.count(&mut tools.rendered).map_err(LogError::Spill)?;
+            spill.count(buffer).map_err(LogError::Spill)?;
             match stop {
                 Stop::Dry => return Ok(step),
                 Stop::Ended(index) => {
-                    self.end_spilled_line(tools, index)?;
+                    self.end_spilled_line(index)?;
                     self.closed.push(self.inlets.remove(index));
                 }
-                Stop::Full => match self.sink.overflow {
+                Stop::Full => match self.policy {
                     Overflow::Block => return Ok(step),
                     Overflow::Drop if !has_input => return Ok(step),
-                    Overflow::Drop => spill.open_gap(errno, &mut tools.rendered).map_err(LogError::Spill)?,
+                    Overflow::Drop => spill.open_gap(errno, buffer).map_err(LogError::Spill)?,
                 },
             }
         }
-        Ok(Step { busy: true, more: true })
+        Ok(Step { busy: true, more: true, ..step })
     }
 
     /// Spill → staging.
-    pub(super) fn unspill(&mut self, buffer: &mut Vec<u8>) -> Result<Given, LogError> {
+    pub(super) fn unspill(&mut self, staging: &OwnedFd, buffer: &mut Vec<u8>) -> Result<Given, LogError> {
         match &mut self.spill {
-            Some(spill) if !spill.is_empty() => spill.give(&self.staging, buffer).map_err(LogError::Spill),
+            Some(spill) if !spill.is_empty() => spill.give(staging, buffer).map_err(LogError::Spill),
             Some(_) | None => Ok(Given::All(0)),
         }
     }
 
     /// Gives back the memory of what has been written.
-    pub(super) fn free_spill(&mut self) -> Result<(), LogError> {
+    pub(super) fn free_spill(&mut self, staging: &OwnedFd) -> Result<(), LogError> {
         let Some(spill) = &mut self.spill else { return Ok(()) };
-        let staged = pipe::pending(&self.staging).map_err(LogError::Pipe)?;
+        let staged = pipe::pending(staging).map_err(LogError::Pipe)?;
         spill.free(staged).map_err(LogError::Spill)
     }
 
     /// The end of a pipe is not seen again when its bytes are written, so a line that must end there ends here.
-    fn end_spilled_line(&mut self, tools: &mut Tools, index: usize) -> Result<(), LogError> {
-        let format = &self.sink.format;
-        let ends = format.ends_lines() || format.needs_whole_lines() || self.sink.is_shared(&tools.files);
-        if !ends || self.pressure_of_end(index) != Pressure::Ended {
+    fn end_spilled_line(&mut self, index: usize) -> Result<(), LogError> {
+        if !self.ends_lines || self.pressure_of_end(index) != Pressure::Ended {
             return Ok(());
         }
-        let staged = pipe::pending(&self.staging).map_err(LogError::Pipe)?;
-        let midline = match staged {
-            0 => self.record.is_midline(),
-            _ => tools.scratch.peek(&self.staging, staged).map_err(LogError::Pipe)?.last() != Some(&b'\n'),
-        };
+        if self.ending == self.inlets.get(index).map(|inlet| inlet.generation) {
+            // By the write that hangs.
+            self.owes_end = true;
+            return Ok(());
+        }
         match &mut self.spill {
-            Some(spill) => spill.end_line(midline).map_err(LogError::Spill),
+            Some(spill) => spill.end_line(self.midline).map_err(LogError::Spill),
             None => Ok(()),
         }
     }

@@ -8,9 +8,9 @@ use super::date::DateFormat;
 use super::kept::{Family, put_aside};
 use crate::model::Rotation;
 use crate::sys::clock;
+use crate::sys::replace::draft;
 use std::fs::OpenOptions;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// Rotates it if it is due; where to.
@@ -28,7 +28,7 @@ pub fn rotate(log: &Path, rotation: &Rotation) -> io::Result<Option<PathBuf>> {
     let date = DateFormat::in_zone(&rotation.date_format, rotation.time_zone()).format(clock::now().wall_ms);
     // A copy that a kill cut short is overwritten by the next.
     let aside = log.with_extension("log.tmp");
-    let mut copy = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
+    let mut copy = draft(&aside)?;
     io::copy(&mut from, &mut copy)?;
     let hush = io::stderr().lock();
     io::copy(&mut from, &mut copy)?;

@@ -19,43 +19,36 @@ use super::error::LogError;
 use super::fanout::{Fanout, LogLines, Spot};
 use super::file::Files;
 use super::format::Piece;
+use super::intake::{Intake, Shared};
 use super::ledger::Ledger;
 use super::lines::{self, Splitter};
 use super::record::{Batch, Place, Record};
-use super::rotate::Rotor;
-use super::seam::Told;
 use super::sink::Sink;
 use super::spec::{SinkSpec, Source};
-use super::spill::{Given, Spill};
+use super::spill::Given;
+use super::tools::Tools;
 use crate::model::StreamKind;
 use crate::sys::clock;
+use crate::sys::fault;
 use crate::sys::pipe::{self, Null, Scratch};
 use bytes::Bytes;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::sync::Arc;
 
 /// A step moves about this much, so that one stream does not keep the others waiting. More than a pipe holds.
 pub(super) const BUDGET: usize = 1 << 20;
 
-/// One stream of an entry.
+/// One stream of an entry, but for what comes in.
 #[derive(Debug)]
-pub struct Stream {
+pub(super) struct Stream {
     /// Names it in the pump.
-    pub token: u64,
-    pub(super) kind: StreamKind,
-    pub(super) staging: OwnedFd,
-    pub(super) record: Record,
-    pub(super) sink: Sink,
+    pub(super) token: u64,
+    kind: StreamKind,
+    staging: OwnedFd,
+    record: Arc<Record>,
+    sink: Sink,
     splitter: Splitter,
-    /// How far subscribers know its own file.
-    pub told: Told,
-    /// Until the spill has it.
-    pub(super) ledger: Option<Ledger>,
-    pub(super) spill: Option<Spill>,
-    /// Oldest generation first.
-    pub inlets: Vec<Inlet>,
-    /// At their end and empty; for the pump to unregister.
-    pub closed: Vec<Inlet>,
+    intake: Shared,
 }
 
 /// The read end of a worker's pipe.
@@ -69,47 +62,12 @@ pub struct Inlet {
     pub capacity: usize,
 }
 
-/// What all streams of a pump work with.
-#[derive(Debug)]
-pub struct Tools {
-    /// The log files.
-    pub files: Files,
-    /// What puts them aside.
-    pub rotor: Rotor,
-    /// For looking into staging.
-    pub scratch: Scratch,
-    /// For emptying it.
-    pub null: Null,
-    /// Subscribers.
-    pub fanout: Fanout,
-    /// Room for rendered bytes.
-    pub rendered: Vec<u8>,
-}
-
 /// What a batch is carried out with: the tools but that which the bytes are looked at with.
 struct Doors<'a> {
-    files: &'a mut Files,
+    files: &'a Files,
     fanout: &'a Fanout,
     null: &'a Null,
     rendered: &'a mut Vec<u8>,
-}
-
-impl Tools {
-    /// Both streams of an entry write to a sink's files: how these are rotated.
-    pub fn enlist(&mut self, sink: &SinkSpec, source: &Source) {
-        for path in files_of(sink) {
-            self.rotor.enlist(path, source, &sink.rotate);
-        }
-    }
-
-    /// They do so no longer.
-    pub fn release(&mut self, sink: &SinkSpec) {
-        files_of(sink).for_each(|path| self.rotor.release(path));
-    }
-}
-
-fn files_of(sink: &SinkSpec) -> impl Iterator<Item = &Path> {
-    [StreamKind::Out, StreamKind::Err].into_iter().flat_map(|stream| sink.paths(stream)).flatten()
 }
 
 /// What a step did.
@@ -117,8 +75,19 @@ fn files_of(sink: &SinkSpec) -> impl Iterator<Item = &Path> {
 pub struct Step {
     /// A pipe was at least half full: it would be unwise to dawdle.
     pub busy: bool,
+    /// How full the fullest pipe was, in thousandths.
+    pub filled: u32,
     /// The budget ran out before the pipes did.
     pub more: bool,
+}
+
+impl Step {
+    /// A pipe that holds `capacity` bytes held so many.
+    pub(super) fn saw(&mut self, bytes: usize, capacity: usize) {
+        self.busy |= bytes >= capacity / 2;
+        let filled = bytes.saturating_mul(1000) / capacity.max(1);
+        self.filled = self.filled.max(u32::try_from(filled).unwrap_or(u32::MAX));
+    }
 }
 
 /// Why bytes may be written that do not end a line.
@@ -135,66 +104,73 @@ pub(super) enum Pressure {
 impl Stream {
     /// Takes over what the keeper holds. Nothing is written yet, but files that a batch was begun in are
     /// reserved until it has been repeated.
-    pub fn attach(
+    pub(super) fn attach(
         token: u64,
         kind: StreamKind,
         staging: OwnedFd,
         (record, ledger): (Record, Ledger),
         spec: &SinkSpec,
-        files: &mut Files,
-    ) -> Stream {
+        files: &Files,
+    ) -> (Stream, Shared) {
         let sink = Sink::of(spec, kind);
+        let record = Arc::new(record);
+        let intake = Shared::new(Intake {
+            record: Arc::clone(&record),
+            ledger: Some(ledger),
+            spill: None,
+            inlets: Vec::new(),
+            closed: Vec::new(),
+            policy: sink.overflow,
+            told: sink.told(),
+            ends_lines: sink.format.ends_lines() || sink.format.needs_whole_lines(),
+            midline: record.is_midline(),
+            ending: None,
+            owes_end: false,
+        });
         let stream = Stream {
             token,
             kind,
             staging,
             record,
-            told: sink.told(),
             sink,
             splitter: Splitter::default(),
-            ledger: Some(ledger),
-            spill: None,
-            inlets: Vec::new(),
-            closed: Vec::new(),
+            intake: intake.clone(),
         };
         stream.sink.paths().for_each(|path| files.enlist(path));
         stream.guard(files);
-        stream
+        (stream, intake)
     }
 
     /// Writes elsewhere or otherwise from now on.
-    pub fn set_sink(&mut self, spec: &SinkSpec, files: &mut Files) {
+    pub(super) fn set_sink(&mut self, spec: &SinkSpec, files: &Files) {
         let old = std::mem::replace(&mut self.sink, Sink::of(spec, self.kind));
+        let mut intake = self.intake.lock();
         if old.paths.first() != self.sink.paths.first() {
-            self.told = self.sink.told();
+            intake.told = self.sink.told();
         }
+        intake.policy = self.sink.overflow;
+        drop(intake);
         self.sink.paths().for_each(|path| files.enlist(path));
         old.paths().for_each(|path| files.release(path, self.token));
         self.guard(files);
     }
 
-    /// Adds a generation's pipe; those of older ones are drained first.
-    pub fn add(&mut self, inlet: Inlet) {
-        let at = self.inlets.partition_point(|other| other.generation <= inlet.generation);
-        self.inlets.insert(at, inlet);
-    }
-
     /// Moves what is there, from the pipes to the files and subscribers. On an error nothing is lost, and
     /// another step may be tried at any time.
-    pub fn step(&mut self, tools: &mut Tools, source: &Source) -> Result<Step, LogError> {
+    pub(super) fn step(&mut self, tools: &mut Tools, source: &Source) -> Result<Step, LogError> {
         let outcome = self.advance(tools, source);
+        self.guard(&tools.files);
         if outcome.is_err() {
-            self.guard(&mut tools.files);
+            self.note_midline(tools)?;
         }
-        self.free_spill()?;
+        self.intake.lock().free_spill(&self.staging)?;
         outcome
     }
 
-    /// A last step: also writes what does not end a line, then lets go of the files. Bytes that could not be
-    /// written are lost; the error says why.
-    pub fn finish(&mut self, tools: &mut Tools, source: &Source) -> Result<(), LogError> {
+    /// What was written before is written, if the files take it, also what does not end a line.
+    pub(super) fn drain(&mut self, tools: &mut Tools, source: &Source) -> Result<(), LogError> {
         // These steps take all that was there; who goes on writing now writes to nobody.
-        let mut steps = self.spill_bytes() / BUDGET as u64 + 1;
+        let mut steps = self.intake.lock().spill_bytes() / BUDGET as u64 + 1;
         let outcome = loop {
             match self.step(tools, source) {
                 Ok(Step { more: true, .. }) if steps > 0 => steps -= 1,
@@ -202,27 +178,30 @@ impl Stream {
                 Err(error) => break Err(error),
             }
         };
+        self.guard(&tools.files);
+        outcome
+    }
+
+    /// A last step: also writes what does not end a line, then lets go of the files. Bytes that could not be
+    /// written are lost; the error says why.
+    pub(super) fn finish(&mut self, tools: &mut Tools, source: &Source) -> Result<(), LogError> {
+        let outcome = self.drain(tools, source);
         self.sink.paths().for_each(|path| tools.files.release(path, self.token));
         outcome
     }
 
     /// Bytes that are in staging or spilled, not in the files.
-    pub fn kept(&self) -> u64 {
-        pipe::pending(&self.staging).unwrap_or(0) as u64 + self.spill_bytes()
+    pub(super) fn kept(&self) -> u64 {
+        pipe::pending(&self.staging).unwrap_or(0) as u64 + self.intake.lock().spill_bytes()
     }
 
     fn advance(&mut self, tools: &mut Tools, source: &Source) -> Result<Step, LogError> {
         self.repeat(tools, source)?;
+        self.end_late(tools, source)?;
         let mut step = Step::default();
         let mut total = 0;
         while total < BUDGET {
-            let (moved, stop) = match self.unspill(&mut tools.rendered)? {
-                Given::Full(moved) => (moved, Stop::Full),
-                Given::All(moved) => {
-                    total += moved;
-                    self.fill(&mut step, Target::Staging)?
-                }
-            };
+            let (moved, stop) = self.take_in(&mut step, &mut tools.rendered)?;
             total += moved;
             match stop {
                 Stop::Full => {
@@ -233,20 +212,53 @@ impl Stream {
                     self.flush(tools, source, Pressure::None)?;
                     return Ok(step);
                 }
-                Stop::Ended(index) => {
-                    self.flush(tools, source, self.pressure_of_end(index))?;
-                    self.closed.push(self.inlets.remove(index));
-                }
+                Stop::Ended(index) => self.end(index, tools, source)?,
             }
         }
-        Ok(Step { busy: true, more: true })
+        Ok(Step { busy: true, more: true, ..step })
     }
 
-    /// At the end of a pipe an unfinished line is over, unless it is already a newer generation's: the older
-    /// pipe was held by somebody else for long, or its end is seen again by the next daemon.
-    pub(super) fn pressure_of_end(&self, index: usize) -> Pressure {
-        let newer = self.inlets.get(index).is_some_and(|inlet| inlet.generation < self.record.generation());
-        if newer { Pressure::None } else { Pressure::Ended }
+    /// Spill and pipes → staging.
+    fn take_in(&mut self, step: &mut Step, buffer: &mut Vec<u8>) -> Result<(usize, Stop), LogError> {
+        let mut intake = self.intake.lock();
+        match intake.unspill(&self.staging, buffer)? {
+            Given::Full(moved) => Ok((moved, Stop::Full)),
+            Given::All(given) => {
+                let (moved, stop) = intake.fill(step, Target::Staging(&self.staging))?;
+                fault::pass("pump.staged");
+                Ok((given + moved, stop))
+            }
+        }
+    }
+
+    /// A pipe is at its end: writes what was in it, then lets go of it. If that hangs, others may have done so before.
+    fn end(&mut self, index: usize, tools: &mut Tools, source: &Source) -> Result<(), LogError> {
+        let (pressure, generation) = {
+            let mut intake = self.intake.lock();
+            let Some(generation) = intake.inlets.get(index).map(|inlet| inlet.generation) else {
+                return Ok(());
+            };
+            intake.ending = Some(generation);
+            (intake.pressure_of_end(index), generation)
+        };
+        let outcome = self.flush(tools, source, pressure);
+        fault::pass("pump.ended");
+        let mut intake = self.intake.lock();
+        intake.ending = None;
+        if outcome.is_ok() {
+            intake.owes_end = false;
+            intake.close(generation);
+        }
+        outcome
+    }
+
+    /// Ends the line of a pipe that was closed while its last words were being written, in vain.
+    fn end_late(&mut self, tools: &mut Tools, source: &Source) -> Result<(), LogError> {
+        if self.intake.lock().owes_end {
+            self.flush(tools, source, Pressure::Ended)?;
+            self.intake.lock().owes_end = false;
+        }
+        Ok(())
     }
 
     fn flush(&mut self, tools: &mut Tools, source: &Source, pressure: Pressure) -> Result<(), LogError> {
@@ -257,6 +269,7 @@ impl Stream {
     /// Writes one batch from staging. `false`: there is nothing that may be written.
     fn batch(&mut self, tools: &mut Tools, source: &Source, pressure: Pressure) -> Result<bool, LogError> {
         let shared = self.sink.is_shared(&tools.files);
+        let ends_lines = self.sink.format.ends_lines() || self.sink.format.needs_whole_lines() || shared;
         let staged = pipe::pending(&self.staging).map_err(LogError::Pipe)?;
         let held = look(&mut tools.scratch, &self.staging, staged)?;
         let whole = match shared || self.sink.format.needs_whole_lines() {
@@ -274,23 +287,35 @@ impl Stream {
         if taken == 0 && !ends_line {
             if pressure == Pressure::Ended {
                 let rest = self.splitter.finish();
-                let spot = rest.as_ref().and_then(|_| self.told.rest(shared));
+                let mut intake = self.intake.lock();
+                let spot = rest.as_ref().and_then(|_| intake.told.rest(shared));
                 self.tell(source, clock::now().wall_ms, rest, spot, &tools.fanout);
             }
             return Ok(false);
         }
+        {
+            // For whoever makes room in the pipes while this is being written.
+            let mut intake = self.intake.lock();
+            intake.ends_lines = ends_lines;
+            intake.midline = held.last().is_some_and(|last| *last != b'\n');
+            if held.is_empty() {
+                intake.midline = self.record.is_midline() && !ends_line;
+            }
+        }
         let mut places = [Place::default(); 2];
         for (path, place) in self.sink.paths.iter().zip(&mut places) {
             if let Some(path) = path {
-                *place = tools.rotor.place(&mut tools.files, path, self.token)?;
+                *place = tools.rotor.place(&tools.files, path, self.token)?;
             }
         }
         let at_ms = clock::now().wall_ms;
         let leaves_midline = midline && !ends_line;
         let batch = Batch { taken, staged, at_ms, leaves_midline, ends_line, places };
+        fault::pass("pump.placed");
         self.record.publish(&batch);
+        fault::pass("pump.published");
         let doors = Doors {
-            files: &mut tools.files,
+            files: &tools.files,
             fanout: &tools.fanout,
             null: &tools.null,
             rendered: &mut tools.rendered,
@@ -303,6 +328,8 @@ impl Stream {
     /// could not be taken back.
     fn repeat(&mut self, tools: &mut Tools, source: &Source) -> Result<(), LogError> {
         let Some(recorded) = self.record.published() else { return Ok(()) };
+        fault::pass("pump.repeat");
+        self.note_midline(tools)?;
         let left = pipe::pending(&self.staging).map_err(LogError::Pipe)?;
         let gone = recorded.staged.saturating_sub(left);
         if gone > 0 {
@@ -325,14 +352,14 @@ impl Stream {
             }
             let bytes = look(&mut tools.scratch, &self.staging, batch.taken)?;
             let doors = Doors {
-                files: &mut tools.files,
+                files: &tools.files,
                 fanout: &tools.fanout,
                 null: &tools.null,
                 rendered: &mut tools.rendered,
             };
             self.carry_out(&batch, bytes, doors, source)?;
         }
-        self.guard(&mut tools.files);
+        self.guard(&tools.files);
         Ok(())
     }
 
@@ -365,10 +392,22 @@ impl Stream {
             }
             return Err(error);
         }
-        null.consume(&self.staging, batch.taken).map_err(LogError::Pipe)?;
+        fault::pass("pump.written");
+        let half = fault::half(batch.taken);
+        null.consume(&self.staging, half).map_err(LogError::Pipe)?;
+        fault::pass("pump.half_taken");
+        null.consume(&self.staging, batch.taken - half).map_err(LogError::Pipe)?;
+        fault::pass("pump.taken");
         self.record.commit();
+        fault::pass("pump.committed");
         if self.sink.disabled {
             return Ok(());
+        }
+        let (targets, shared) = (self.sink.paths.iter().zip(batch.places), self.sink.is_shared(files));
+        // One moment for who subscribes: what is told and where that ends.
+        let mut intake = self.intake.lock();
+        for (path, place) in targets.filter_map(|(path, place)| Some((path.as_ref()?, place))) {
+            files.set_end(path, Place { offset: place.offset + rendered.len() as u64, ..place });
         }
         // What nobody sees is not copied. Without a file, those who come later see it from memory.
         let lines = if self.sink.has_file() && fanout.passes(source.worker, self.kind) {
@@ -377,20 +416,28 @@ impl Stream {
         } else {
             self.splitter.push(bytes)
         };
-        let (whole, shared) = (self.splitter.is_empty(), self.sink.is_shared(files));
+        let whole = self.splitter.is_empty();
         let [place, _] = batch.places;
-        let spot = self.told.batch(place, rendered, whole, batch.ends_line, shared);
+        let spot = intake.told.batch(place, rendered, whole, batch.ends_line, shared);
         self.tell(source, batch.at_ms, lines, spot, fanout);
         Ok(())
     }
 
+    /// Where the line stands that the spill goes on.
+    fn note_midline(&self, tools: &mut Tools) -> Result<(), LogError> {
+        let staged = pipe::pending(&self.staging).map_err(LogError::Pipe)?;
+        let last = look(&mut tools.scratch, &self.staging, staged)?.last().copied();
+        self.intake.lock().midline = last.map_or_else(|| self.record.is_midline(), |last| last != b'\n');
+        Ok(())
+    }
+
     /// A batch was begun and must be repeated.
-    pub fn owes(&self) -> bool {
+    pub(super) fn owes(&self) -> bool {
         self.record.published().is_some()
     }
 
     /// While a batch is to be repeated, its files are this stream's alone.
-    fn guard(&self, files: &mut Files) {
+    fn guard(&self, files: &Files) {
         for path in self.sink.paths() {
             if self.owes() { files.reserve(path, self.token) } else { files.unreserve(path, self.token) }
         }

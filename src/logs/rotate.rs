@@ -21,23 +21,28 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// After a rotation that failed it is not tried again for so long.
 const RETRY_MS: u64 = 60_000;
 /// The wall clock may be set: it is looked at so often at least.
 const LOOK_MS: u64 = 30_000;
 
-/// All logs of the pump and their settings.
-#[derive(Debug)]
+/// All logs of the pump and their settings. Clones are the same. The lock is never held while the disk is asked.
+#[derive(Debug, Clone)]
 pub struct Rotor {
+    logs: Arc<Mutex<Logs>>,
+}
+
+#[derive(Debug)]
+struct Logs {
     home: Rotation,
     logs: HashMap<PathBuf, Log>,
     attic: Attic,
     /// When the first of the logs is due by the clock, Unix milliseconds.
     soonest_ms: Option<i64>,
     /// News for the owner.
-    pub turned: VecDeque<PumpNotice>,
+    turned: VecDeque<PumpNotice>,
 }
 
 #[derive(Debug)]
@@ -57,140 +62,177 @@ struct Log {
 impl Rotor {
     /// Rotates nothing before [`Rotor::plan`].
     pub fn new() -> io::Result<Rotor> {
-        Ok(Rotor {
+        let logs = Logs {
             home: Rotation { enabled: false, ..Rotation::default() },
             logs: HashMap::new(),
             attic: Attic::start()?,
             soonest_ms: None,
             turned: VecDeque::new(),
-        })
+        };
+        Ok(Rotor { logs: Arc::new(Mutex::new(logs)) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Logs> {
+        self.logs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// News for the owner.
+    pub fn turned(&self) -> Option<PumpNotice> {
+        self.lock().turned.pop_front()
     }
 
     /// The home's settings, from now on.
-    pub fn plan(&mut self, plan: Plan) {
-        self.home = plan.rotation.clone();
-        self.attic.plan(plan);
+    pub fn plan(&self, plan: Plan) {
+        let mut all = self.lock();
+        all.home = plan.rotation.clone();
+        all.attic.plan(plan);
         let now = clock::now().wall_ms;
-        for (path, log) in &mut self.logs {
-            log.settle(&self.home, now);
-            self.attic.learn(path, &log.source.name, &log.rotation);
+        let Logs { home, logs, attic, .. } = &mut *all;
+        for (path, log) in logs {
+            log.settle(home, now);
+            attic.learn(path, &log.source.name, &log.rotation);
         }
-        self.reckon();
+        all.reckon();
     }
 
     /// One more stream writes this log. What the clock asked for while nobody was there is made up for.
-    pub fn enlist(&mut self, path: &Path, source: &Source, words: &Words) {
+    pub fn enlist(&self, files: &Files, path: &Path, source: &Source, words: &Words) {
         let now = clock::now().wall_ms;
-        let log = self.logs.entry(path.to_owned()).or_insert_with(|| Log::new(source));
+        let mut all = self.lock();
+        let Logs { home, logs, attic, .. } = &mut *all;
+        let log = logs.entry(path.to_owned()).or_insert_with(|| Log::new(source));
         log.users += 1;
         log.source = source.clone();
         log.words.clone_from(words);
-        log.settle(&self.home, now);
-        if log.users == 1
-            && let Some(missed) = schedule::last(&log.rotation, now)
-            && let Ok(facts) = std::fs::metadata(path)
+        log.settle(home, now);
+        attic.learn(path, &log.source.name, &log.rotation);
+        let missed = schedule::last(&log.rotation, now).filter(|_| log.users == 1);
+        all.reckon();
+        drop(all);
+        if let Some(missed) = missed
+            && let Ok(facts) = files.ask(path, || std::fs::metadata(path))
+            && let Some(log) = self.lock().logs.get_mut(path)
         {
             log.overdue = facts.mtime() < missed / 1000;
         }
-        self.attic.learn(path, &log.source.name, &log.rotation);
-        self.reckon();
     }
 
     /// One less does.
-    pub fn release(&mut self, path: &Path) {
-        let Some(log) = self.logs.get_mut(path) else { return };
+    pub fn release(&self, path: &Path) {
+        let mut all = self.lock();
+        let Some(log) = all.logs.get_mut(path) else { return };
         log.users = log.users.saturating_sub(1);
         if log.users == 0 {
-            self.logs.remove(path);
-            self.attic.forget(path);
-            self.reckon();
+            all.logs.remove(path);
+            all.attic.forget(path);
+            all.reckon();
         }
     }
 
     /// As [`Files::place`], in a new file if it is time for one.
-    pub fn place(&mut self, files: &mut Files, path: &Path, token: u64) -> Result<Place, LogError> {
+    pub fn place(&self, files: &Files, path: &Path, token: u64) -> Result<Place, LogError> {
         let place = files.place(path, token)?;
-        let wanted = self.logs.get(path).is_some_and(|log| log.wants(place.offset));
-        if wanted && self.turn(files, path, place.offset) { files.place(path, token) } else { Ok(place) }
+        let wanted = self.wants(path, place.offset);
+        if wanted && self.turn(files, path, Some(token), place.offset) {
+            files.place(path, token)
+        } else {
+            Ok(place)
+        }
+    }
+
+    fn wants(&self, path: &Path, length: u64) -> bool {
+        self.lock().logs.get(path).is_some_and(|log| log.wants(length))
     }
 
     /// Milliseconds until the clock may ask for something.
     pub fn due_in(&self) -> Option<u64> {
-        let due = self.soonest_ms?.saturating_sub(clock::now().wall_ms);
+        let due = self.lock().soonest_ms?.saturating_sub(clock::now().wall_ms);
         Some(u64::try_from(due).unwrap_or(0).min(LOOK_MS))
     }
 
-    /// Puts aside what the clock asks for. What cannot be now (in the middle of a line) is at the next batch.
-    pub fn tick(&mut self, files: &mut Files) {
+    /// Notes what the clock asks for; returns these logs, for [`Rotor::catch_up`].
+    pub fn due(&self) -> Vec<PathBuf> {
         let now = clock::now().wall_ms;
-        if self.soonest_ms.is_none_or(|due| due > now) {
-            return;
+        let mut all = self.lock();
+        if all.soonest_ms.is_none_or(|due| due > now) {
+            return Vec::new();
         }
-        let is_due = |log: &Log| log.due_ms.is_some_and(|due| due <= now);
-        let due: Vec<PathBuf> =
-            self.logs.iter().filter(|(_, log)| is_due(log)).map(|(path, _)| path.clone()).collect();
-        for path in due {
-            if let Some(log) = self.logs.get_mut(&path) {
+        let mut due = Vec::new();
+        for (path, log) in &mut all.logs {
+            if log.due_ms.is_some_and(|due| due <= now) {
                 log.overdue = true;
                 log.due_ms = schedule::next(&log.rotation, now);
+                due.push(path.clone());
             }
-            self.catch_up(files, &path);
         }
-        self.reckon();
+        all.reckon();
+        due
     }
 
-    fn catch_up(&mut self, files: &mut Files, path: &Path) {
-        let length = std::fs::metadata(path).map_or(0, |facts| if facts.is_file() { facts.len() } else { 0 });
-        let wanted = self.logs.get(path).is_some_and(|log| log.wants(length));
-        if wanted {
-            self.turn(files, path, length);
-        } else if let Some(log) = self.logs.get_mut(path).filter(|_| length == 0) {
+    /// Puts aside a log that is due. If it cannot be now (in the middle of a line), it is at the next batch.
+    pub fn catch_up(&self, files: &Files, path: &Path) {
+        let Ok(length) = files.ask(path, || {
+            let facts = std::fs::metadata(path);
+            Ok(facts.map_or(0, |facts| if facts.is_file() { facts.len() } else { 0 }))
+        }) else {
+            return;
+        };
+        if self.wants(path, length) {
+            self.turn(files, path, None, length);
+        } else if let Some(log) = self.lock().logs.get_mut(path).filter(|_| length == 0) {
             log.overdue = false;
         }
     }
 
-    /// Puts a log aside. `false`: not now.
-    fn turn(&mut self, files: &mut Files, path: &Path, length: u64) -> bool {
-        let Some(log) = self.logs.get_mut(path) else { return false };
-        let limit = log.rotation.max_size.get();
+    /// Puts a log aside, for the stream `token` if it is one that writes. `false`: not now.
+    fn turn(&self, files: &Files, path: &Path, token: Option<u64>, length: u64) -> bool {
+        let (rotation, last) = match self.lock().logs.get(path) {
+            Some(log) => (Arc::clone(&log.rotation), log.last.clone()),
+            None => return false,
+        };
+        let limit = rotation.max_size.get();
         let far_over = limit > 0 && length >= limit.saturating_mul(2);
-        if !far_over && !ends_line(path, length) {
+        if !far_over && !files.ask(path, || ends_line(path, length)).unwrap_or(false) {
             return false;
         }
-        let zone = log.rotation.time_zone();
-        let date = DateFormat::in_zone(&log.rotation.date_format, zone).format(clock::now().wall_ms);
-        let first = match &log.last {
+        let zone = rotation.time_zone();
+        let date = DateFormat::in_zone(&rotation.date_format, zone).format(clock::now().wall_ms);
+        let first = match &last {
             Some((last, counter)) if *last == date => counter.saturating_add(1),
             Some(_) | None => 0,
         };
-        let turned = files.replace(path, |real| {
+        let turned = files.replace(path, token, |real| {
             let family = Family::of(real).ok_or(io::ErrorKind::InvalidFilename)?;
             put_aside(real, &family, &date, first)
         });
+        let mut all = self.lock();
+        let Logs { logs, attic, turned: news, .. } = &mut *all;
+        let log = logs.get_mut(path);
         match turned {
             Ok(Some((kept, counter))) => {
-                log.overdue = false;
-                log.last = Some((date, counter));
-                let source = log.source.clone();
-                self.turned.push_back(PumpNotice::Rotated {
-                    source,
-                    path: path.to_owned(),
-                    kept,
-                    bytes: length,
-                });
-                self.attic.look();
+                if let Some(log) = log {
+                    log.overdue = false;
+                    log.last = Some((date, counter));
+                    let (source, path) = (log.source.clone(), path.to_owned());
+                    news.push_back(PumpNotice::Rotated { source, path, kept, bytes: length });
+                }
+                attic.look();
                 true
             }
             // Somebody else did.
             Ok(None) => true,
             Err(error) => {
-                log.not_before_ms = clock::now().boot_ms + RETRY_MS;
+                if let Some(log) = log {
+                    log.not_before_ms = clock::now().boot_ms + RETRY_MS;
+                }
                 tracing::warn!(path = %path.display(), %error, "failed to rotate a log");
                 false
             }
         }
     }
+}
 
+impl Logs {
     fn reckon(&mut self) {
         self.soonest_ms = self.logs.values().filter_map(|log| log.due_ms).min();
     }
@@ -231,10 +273,10 @@ impl Log {
     }
 }
 
-fn ends_line(path: &Path, length: u64) -> bool {
+fn ends_line(path: &Path, length: u64) -> io::Result<bool> {
     let mut last = [0];
-    let read = File::open(path).and_then(|file| file.read_exact_at(&mut last, length.saturating_sub(1)));
-    read.is_ok() && last == *b"\n"
+    File::open(path)?.read_exact_at(&mut last, length.saturating_sub(1))?;
+    Ok(last == *b"\n")
 }
 
 #[cfg(test)]

@@ -75,16 +75,22 @@ impl Told {
     }
 }
 
-/// Where history ends in each of these files, by those who write them.
-pub fn ends<'a>(paths: &[PathBuf], files: &Files, told: impl Iterator<Item = &'a Told>) -> Vec<End> {
+/// Where history ends in each of these files, by those who write them. `found`: where the files end; none where a batch is
+/// under way.
+pub fn ends<'a>(
+    paths: &[PathBuf],
+    found: &[Option<Place>],
+    files: &Files,
+    told: impl Iterator<Item = &'a Told>,
+) -> Vec<End> {
     let told: Vec<&Told> = told.filter(|told| told.told < told.written).collect();
-    let end = |path: &PathBuf| {
-        let Place { inode, offset } = files.end(path);
+    let end = |(path, found): (&PathBuf, &Option<Place>)| {
+        let Place { inode, offset } = found.unwrap_or_else(|| files.told_end(path));
         let unfinished = told.iter().filter_map(|told| told.held_back(path, inode)).min();
         let offset = unfinished.map_or(offset, |start| start.min(offset));
         End { inode, offset, shared: files.is_shared(path) }
     };
-    paths.iter().map(end).collect()
+    paths.iter().zip(found).map(end).collect()
 }
 
 #[cfg(test)]

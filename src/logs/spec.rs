@@ -3,6 +3,7 @@
 use crate::model::policy::Overflow;
 use crate::model::rotation::Words;
 use crate::model::{StreamKind, WorkerId};
+use crate::sys::fault;
 use crate::sys::page::Page;
 use crate::sys::pipe;
 use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create, open};
@@ -90,6 +91,7 @@ pub struct SpillFiles {
 
 /// Makes what a stream needs to spill.
 pub fn spill_files() -> std::io::Result<SpillFiles> {
+    fault::at("spec.spill")?;
     let writer = memfd_create("pmon log spill", MemfdFlags::CLOEXEC)?;
     let path = format!("/proc/self/fd/{}", writer.as_raw_fd());
     let reader = open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;

@@ -1,9 +1,11 @@
 //! Streams whose files take nothing: when they are tried again, when they spill, how much, and what is told of it.
 
 use super::error::LogError;
+use super::file::Files;
+use super::hall::{Hall, Run, index, of_token, tokens};
 use super::pipe::Step;
-use super::pump::{Run, index, of_token, tokens};
 use super::spec::{Overflowed, PumpNotice, SpillFiles};
+use super::tools::files_of;
 use crate::model::StreamKind;
 
 /// A stuck stream is tried again after this; later if more streams than this are stuck, as each try costs a copy.
@@ -18,6 +20,8 @@ const ENTRY_SPILL: u64 = if cfg!(test) { 512 << 10 } else { 16 << 20 };
 const TOTAL_SPILL: u64 = 128 << 20;
 /// Each stream may have this much though the total is used up: enough to end a line in.
 const LEAST_SPILL: u64 = 64 << 10;
+/// A disk that hangs for less than this is not worth a word.
+const TELL_HANG_MS: u64 = 1000;
 /// Amounts of a stuck stream are told again after this.
 const TELL_MS: u64 = 1000;
 
@@ -26,7 +30,8 @@ const TELL_MS: u64 = 1000;
 pub(super) struct Stuck {
     since_ms: u64,
     pub(super) due_ms: u64,
-    pub(super) failures: u64,
+    failures: u64,
+    /// Why, as it was told; empty: it was not.
     what: String,
     errno: i32,
     /// Memory was asked for.
@@ -35,69 +40,78 @@ pub(super) struct Stuck {
     told_ms: u64,
 }
 
-impl Run {
+impl Hall {
     /// Makes room in the pipes of a stream that has been stuck for a while. `true`: it is in a hurry.
-    pub(super) fn overflow(&mut self, token: u64, now: u64) -> bool {
+    pub(super) fn overflow(&self, run: &mut Run, token: u64, now: u64) -> bool {
         let (entry, stream) = of_token(token);
-        let Some(stuck) = self.stuck.get_mut(&token) else { return false };
-        let Some(known) = self.entries.get_mut(&entry) else { return false };
-        let [first, second] = &mut known.streams;
+        let Some(stuck) = run.stuck.get_mut(&token) else { return false };
+        let Some(known) = run.entries.get(&entry) else { return false };
+        let [out, err] = &known.streams;
         let (slot, sibling) = match stream {
-            StreamKind::Out => (first, second),
-            StreamKind::Err => (second, first),
+            StreamKind::Out => (out, err),
+            StreamKind::Err => (err, out),
         };
+        let siblings = sibling.intake.lock().spill_bytes();
+        let mut intake = slot.intake.lock();
         // Who has spilled was stuck long enough, perhaps under another daemon.
-        if now.saturating_sub(stuck.since_ms) < SPILL_AFTER_MS && slot.spill_bytes() == 0 {
+        if now.saturating_sub(stuck.since_ms) < SPILL_AFTER_MS && intake.spill_bytes() == 0 {
             return false;
         }
-        if !slot.has_spill() {
+        if !intake.has_spill() {
             if !std::mem::replace(&mut stuck.wanted, true) {
-                self.owed.push_back(PumpNotice::SpillWanted { entry, stream });
+                run.owed.push_back(PumpNotice::SpillWanted { entry, stream });
             }
             return false;
         }
-        let others = self.spilled.values().sum::<u64>().saturating_sub(slot.spill_bytes());
+        let others = run.spilled.values().sum::<u64>().saturating_sub(intake.spill_bytes());
         let room = TOTAL_SPILL.saturating_sub(others).max(LEAST_SPILL);
-        let room = room.min(ENTRY_SPILL.saturating_sub(sibling.spill_bytes()).max(LEAST_SPILL));
-        let outcome = slot.overflow(&mut self.tools, room, stuck.errno);
-        let overflowed = slot.overflowed();
+        let room = room.min(ENTRY_SPILL.saturating_sub(siblings).max(LEAST_SPILL));
+        let outcome = intake.overflow(&mut run.buffer, room, stuck.errno);
+        let overflowed = intake.overflowed();
+        drop(intake);
         let stale = now.saturating_sub(stuck.told_ms) >= TELL_MS && overflowed != stuck.told;
-        if stale || (overflowed.dropped > 0) != (stuck.told.dropped > 0) {
+        if !stuck.what.is_empty() && (stale || (overflowed.dropped > 0) != (stuck.told.dropped > 0)) {
             (stuck.told, stuck.told_ms) = (overflowed, now);
             let what = stuck.what.clone();
-            self.tell(PumpNotice::Trouble { entry, stream, what, overflowed });
+            run.tell(PumpNotice::Trouble { entry, stream, what, overflowed });
         }
         let step = outcome.unwrap_or_else(|error| {
             tracing::error!(entry, what = error.told(), "failed to make room in a log pipe");
             Step::default()
         });
-        self.stepped(token, step, overflowed.spilled)
+        self.stepped(run, token, step, overflowed.spilled)
+    }
+}
+
+impl Run {
+    /// Its stream should be stepped, and a thread has it that does not come back.
+    pub(super) fn miss(&mut self, token: u64, files: &Files, now: u64) {
+        let (entry, stream) = of_token(token);
+        let Some(known) = self.entries.get(&entry) else { return };
+        let Some((path, since_ms)) = files.hanging(files_of(&known.sink)).or_else(|| files.hung()) else {
+            return;
+        };
+        let overflowed = known.streams[index(stream)].intake.lock().overflowed();
+        self.trouble(token, &LogError::Hangs { path, since_ms }, overflowed, now);
     }
 
-    /// What follows from any step. `true`: the stream is in a hurry.
-    pub(super) fn stepped(&mut self, token: u64, step: Step, spilled: u64) -> bool {
+    /// It is written again.
+    pub(super) fn recovered(&mut self, token: u64, overflowed: Overflowed) {
         let (entry, stream) = of_token(token);
-        match spilled {
-            0 => self.spilled.remove(&token),
-            bytes => self.spilled.insert(token, bytes),
-        };
-        let slot = self.entries.get_mut(&entry).map(|known| &mut known.streams[index(stream)]);
-        for inlet in slot.map(|slot| std::mem::take(&mut slot.closed)).unwrap_or_default() {
-            self.unregister(&inlet);
-            self.owed.push_back(PumpNotice::PipeClosed { entry, stream, generation: inlet.generation });
+        let Some(stuck) = self.stuck.remove(&token) else { return };
+        if !stuck.what.is_empty() || overflowed.dropped > 0 {
+            let failures = stuck.failures;
+            self.tell(PumpNotice::Recovered { entry, stream, failures, overflowed });
         }
-        if step.more {
-            self.ready.insert(token);
-        }
-        step.busy
     }
 
     pub(super) fn trouble(&mut self, token: u64, error: &LogError, overflowed: Overflowed, now: u64) {
         let (entry, stream) = of_token(token);
         let what = error.told();
         let pause = (self.stuck.len() as u64).clamp(RETRY_MS, RETRY_LIMIT_MS);
+        let since_ms = error.hangs_since().unwrap_or(now);
         let stuck = self.stuck.entry(token).or_insert_with(|| Stuck {
-            since_ms: now,
+            since_ms,
             due_ms: 0,
             failures: 0,
             what: String::new(),
@@ -109,7 +123,8 @@ impl Run {
         stuck.errno = error.errno();
         stuck.due_ms = now + pause;
         stuck.failures += 1;
-        if stuck.what != what {
+        let is_short = error.hangs_since().is_some_and(|since| now.saturating_sub(since) < TELL_HANG_MS);
+        if stuck.what != what && !is_short {
             stuck.what.clone_from(&what);
             self.tell(PumpNotice::Trouble { entry, stream, what, overflowed });
         }
@@ -117,13 +132,13 @@ impl Run {
 
     pub(super) fn add_spill(&mut self, entry: u64, stream: StreamKind, files: SpillFiles) {
         let token = tokens(entry)[index(stream)];
-        let Some(known) = self.entries.get_mut(&entry) else { return };
-        let slot = &mut known.streams[index(stream)];
-        if let Err(error) = slot.set_spill(files) {
+        let Some(known) = self.entries.get(&entry) else { return };
+        let intake = known.streams[index(stream)].intake.clone();
+        if let Err(error) = intake.lock().set_spill(files) {
             self.told(entry, stream, &error);
             return;
         }
-        let overflowed = slot.overflowed();
+        let overflowed = intake.lock().overflowed();
         match overflowed.spilled {
             0 => self.spilled.remove(&token),
             bytes => self.spilled.insert(token, bytes),
@@ -133,11 +148,5 @@ impl Run {
             self.tell(PumpNotice::Recovered { entry, stream, failures: 0, overflowed });
         }
         self.ready.insert(token);
-    }
-
-    /// A trouble that is not the files'.
-    pub(super) fn told(&mut self, entry: u64, stream: StreamKind, error: &LogError) {
-        let overflowed = Overflowed::default();
-        self.tell(PumpNotice::Trouble { entry, stream, what: error.told(), overflowed });
     }
 }

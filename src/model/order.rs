@@ -69,6 +69,14 @@ pub enum Order {
         /// From the dump.
         saved: Vec<Saved>,
     },
+    /// An order that the client asks again, should the daemon not live to answer. Only for daemons with the feature
+    /// `again`.
+    Keyed {
+        /// Its name: no other order has it.
+        key: u64,
+        /// What.
+        order: Box<Order>,
+    },
     /// Stop and remove everything, then end the daemon and its keeper.
     Shutdown,
 }
@@ -216,6 +224,25 @@ pub enum Refusal {
     /// The daemon is shutting down.
     #[error("the daemon is shutting down")]
     ShuttingDown,
+}
+
+impl Order {
+    /// Whether it can be asked again with the same outcome, if each worker remembers who has told it.
+    pub fn may_be_repeated(&self) -> bool {
+        match self {
+            Order::Start { .. }
+            | Order::Stop { .. }
+            | Order::Restart { .. }
+            | Order::Reload { .. }
+            | Order::Delete { .. }
+            | Order::Reset { .. }
+            | Order::Resurrect { .. }
+            | Order::Scale { to: ScaleTo::To(_), .. } => true,
+            // Who is gone already is not remembered.
+            Order::Scale { to: ScaleTo::By(step), .. } => *step > 0,
+            Order::Signal { .. } | Order::Shutdown | Order::Keyed { .. } => false,
+        }
+    }
 }
 
 impl From<SelectError> for Refusal {

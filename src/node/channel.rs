@@ -1,7 +1,7 @@
 //! One worker's channel: the socket with its in- and outbox. What the messages mean is not known here.
 
 use super::codec::{Flushed, Inbox, Line, MAX_QUEUED, Outbox, Piece, WHOLE};
-use crate::sys::{fd, socket};
+use crate::sys::{fault, fd, socket};
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -22,6 +22,8 @@ pub enum Purpose {
         /// Number of the question.
         ack: u64,
     },
+    /// A copy of a listening socket, that the worker only has.
+    Copy,
 }
 
 /// The daemon's end of a channel.
@@ -52,6 +54,7 @@ impl Channel {
     /// Watches `socket` under `token`.
     pub fn open(socket: OwnedFd, token: u64, epoll: &OwnedFd) -> Result<Channel, Errno> {
         socket::widen_buffer(&socket, MAX_QUEUED);
+        fault::errno("channel.open")?;
         epoll::add(epoll, &socket, EventData::new_u64(token), EventFlags::IN)?;
         Ok(Channel {
             socket,
@@ -73,7 +76,10 @@ impl Channel {
     pub fn peek(&self, buffer: &mut [u8]) -> Read {
         match fd::peek(&self.socket, buffer) {
             Ok(0) => Read::End,
-            Ok(bytes) => Read::Some(bytes),
+            Ok(bytes) => {
+                fault::pass("hub.peeked");
+                Read::Some(bytes)
+            }
             Err(Errno::AGAIN) => Read::Nothing,
             // ECONNRESET: it ended with something of ours unread; what it had said came before.
             Err(_) => Read::End,
@@ -95,6 +101,7 @@ impl Channel {
     /// Takes bytes off the socket that were looked at, once what they say is done: a daemon that is killed in between
     /// leaves them to the next one. Descriptors that came along are closed: nobody here has a use for them.
     pub fn consume(&self, mut bytes: usize, scratch: &mut [u8]) {
+        fault::pass("hub.done");
         while bytes > 0 {
             let most = bytes.min(scratch.len());
             match fd::receive(&self.socket, scratch.get_mut(..most).unwrap_or_default()) {
@@ -129,6 +136,11 @@ impl Channel {
             self.watches_writing = full && changed.is_ok();
         }
         flushed
+    }
+
+    /// Whether a connection would go to the worker at once.
+    pub fn is_idle(&self) -> bool {
+        !self.deaf && self.outbox.is_idle()
     }
 
     /// Stops watching and closes. Closing alone would not do: the keeper's copy keeps the socket in the epoll set.

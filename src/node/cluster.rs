@@ -2,6 +2,7 @@
 
 use super::channel::Purpose;
 use super::core::{Core, Source};
+use super::custody::Custody;
 use super::dispatch::{REST_FULL, REST_NO_FDS};
 use super::line;
 use super::listener::{Kind, Listener};
@@ -46,6 +47,18 @@ impl Core {
         }
     }
 
+    /// Connections that were kept: those that wait go to whoever takes them, those that were handed over are their
+    /// worker's to answer.
+    pub(super) fn adopt_connections(&mut self, entry: u64, connections: Vec<(Custody, OwnedFd)>) {
+        let Some(listener) = self.listeners.get_mut(&entry) else { return };
+        for waiting in listener.kept.adopt(&*self.keep, entry, connections, self.now) {
+            listener.rotation.wait(waiting);
+        }
+        if let Some(at) = listener.kept.next_due() {
+            self.wake_by(at);
+        }
+    }
+
     /// A worker was added: it joins what it holds according to the records. It is taken to be free.
     pub(super) fn rejoin(&mut self, run: Run) {
         for entry in self.entries(|_| true) {
@@ -53,6 +66,7 @@ impl Core {
             let before = listener.holders.len();
             listener.holders.retain(|other, _| other.entry != run.entry || *other == run);
             listener.asked.retain(|other, _| other.entry != run.entry || *other == run);
+            listener.copies.retain(|other| other.entry != run.entry || *other == run);
             let changed = listener.holders.len() != before;
             let address = listener.display();
             if listener.holders.contains_key(&run) {
@@ -74,7 +88,10 @@ impl Core {
     pub(super) fn depart(&mut self, run: Run) {
         for entry in self.entries(|_| true) {
             let Some(listener) = self.listeners.get_mut(&entry) else { continue };
-            listener.rotation.gone(run);
+            if let Some(connection) = listener.rotation.gone(run) {
+                self.last_seq += 1;
+                listener.kept.wait(&*self.keep, entry, &connection, self.last_seq, self.now);
+            }
             if listener.drop_holder(run).is_some() {
                 self.save(entry);
                 self.refresh(entry);
@@ -112,7 +129,7 @@ impl Core {
             // The number means nothing in another process.
             return Err(Errno::INVAL);
         }
-        let (app, slot) = (Arc::clone(&worker.app), worker.slot);
+        let (app, slot, preload) = (Arc::clone(&worker.app), worker.slot, worker.preload);
         let kind = Kind::of(worker.scheduling, ask.address_type);
         let key = ask.key();
         let known = self.entries(|l| l.app == app && l.key == key).first().copied();
@@ -133,6 +150,9 @@ impl Core {
         let (fd, new) = listener.socket_for(slot)?;
         listener.holders.insert(run, slot);
         listener.asked.insert(run, seq);
+        if listener.kind == Kind::RoundRobin && preload {
+            listener.copies.insert(run);
+        }
         if new || known.is_none() {
             self.keep.keep(entry, index, fd.as_fd());
         }
@@ -181,6 +201,17 @@ impl Core {
             }
             _ => self.tell(run, line::plain(&reply)),
         }
+        self.give_copy(run, entry);
+    }
+
+    /// A socket on which the daemon accepts would end with daemon and keeper, if they die together. The workers have a
+    /// copy that they do nothing with; the next daemon takes it back from one of them (`daemon/orphans`).
+    fn give_copy(&mut self, run: Run, entry: u64) {
+        let Some(listener) = self.listeners.get(&entry).filter(|l| l.copies.contains(&run)) else { return };
+        let Some(socket) = listener.sockets.get(&0) else { return };
+        let Some(channel) = self.workers.get_mut(&run).and_then(|w| w.channel.as_mut()) else { return };
+        channel.outbox.push_handle(line::hold(&listener.key), Arc::clone(&socket.fd), Purpose::Copy);
+        self.flush(run);
     }
 
     fn refuse(&mut self, run: Run, ack: u64, key: &str, errno: Errno) {
@@ -199,6 +230,7 @@ impl Core {
         for entry in self.entries(|l| l.app == app && l.key == key) {
             let Some(listener) = self.listeners.get_mut(&entry) else { continue };
             listener.rotation.leave(run);
+            let has_copy = listener.copies.contains(&run);
             if listener.drop_holder(run).is_none() {
                 continue;
             }
@@ -206,6 +238,9 @@ impl Core {
             let is_unused = listener.holders.is_empty();
             if let Some(worker) = self.workers.get_mut(&run) {
                 worker.closes(&address);
+            }
+            if has_copy {
+                self.tell(run, line::release(key));
             }
             if is_unused && wish {
                 self.close_listener(entry);
@@ -242,14 +277,45 @@ impl Core {
             self.handle_arrived(run);
         }
         let handed = self.workers.get_mut(&run).and_then(|w| w.handed.remove(&ack));
-        let Some(listener) = handed.and_then(|entry| self.listeners.get_mut(&entry)) else { return };
-        if accepted {
-            listener.rotation.accepted(run);
-        } else {
-            let until = self.now + REST_FULL;
-            listener.rotation.refused(run, until);
-            self.wake_by(until);
+        let Some(entry) = handed else { return self.answered_late(run, ack, accepted) };
+        if !accepted {
+            return self.refused(run, entry, ack, REST_FULL);
         }
+        let Some(listener) = self.listeners.get_mut(&entry) else { return };
+        if let Some(connection) = listener.rotation.accepted(run) {
+            listener.kept.taken(&*self.keep, entry, &connection);
+        }
+    }
+
+    /// A worker's answer to what a former daemon handed it.
+    fn answered_late(&mut self, run: Run, ack: u64, accepted: bool) {
+        let app = self.workers.get(&run).map(|worker| Arc::clone(&worker.app));
+        for (entry, listener) in self.listeners.iter_mut().filter(|(_, l)| Some(&l.app) == app.as_ref()) {
+            let Some(connection) = listener.kept.answered(ack) else { continue };
+            if accepted {
+                listener.kept.taken(&*self.keep, *entry, &connection);
+            } else {
+                listener.kept.wait(&*self.keep, *entry, &connection, ack, self.now);
+                listener.rotation.wait(connection);
+            }
+        }
+    }
+
+    /// It did not take a connection, which waits for another now, or for its rest to end.
+    fn refused(&mut self, run: Run, entry: u64, seq: u64, rest: u64) {
+        let Some(listener) = self.listeners.get_mut(&entry) else { return };
+        let (until, first) = (self.now + rest, !listener.kept.refuses(self.now));
+        if let Some(connection) = listener.rotation.refused(run, until) {
+            listener.kept.wait(&*self.keep, entry, &connection, seq, self.now);
+        }
+        // What others have in hand they will refuse as well.
+        for (other, worker) in self.workers.iter().filter(|_| first) {
+            let seq = worker.handed.iter().find(|(_, at)| **at == entry).map(|(seq, _)| *seq);
+            if let (Some(seq), Some(connection)) = (seq, listener.rotation.handed_to(*other)) {
+                listener.kept.hand(&*self.keep, entry, connection, seq, self.now);
+            }
+        }
+        self.wake_by(until);
     }
 
     /// The handle under way has arrived; what waited behind it may go.
@@ -266,14 +332,12 @@ impl Core {
         let purpose = worker.channel.as_mut().and_then(|channel| channel.outbox.acknowledged());
         match purpose {
             Some(Purpose::Connection { seq }) => {
-                let listener = worker.handed.remove(&seq).and_then(|entry| self.listeners.get_mut(&entry));
-                if let Some(listener) = listener {
-                    let until = self.now + REST_NO_FDS;
-                    listener.rotation.refused(run, until);
-                    self.wake_by(until);
+                if let Some(entry) = worker.handed.remove(&seq) {
+                    self.refused(run, entry, seq, REST_NO_FDS);
                 }
                 self.flush(run);
             }
+            Some(Purpose::Copy) => self.flush(run),
             Some(Purpose::Socket { entry, ack }) => {
                 let key = self.listeners.get(&entry).map(|l| l.key.clone()).unwrap_or_default();
                 self.refuse(run, ack, &key, Errno::MFILE);

@@ -169,6 +169,14 @@ impl<T> Outbox<T> {
         self.urgent.push_back(line);
     }
 
+    /// Whether a line would go out at once, with its handle.
+    pub fn is_idle(&self) -> bool {
+        self.unacknowledged.is_none()
+            && self.begun.is_none()
+            && self.urgent.is_empty()
+            && self.queue.is_empty()
+    }
+
     /// What the handle under way is for.
     pub fn under_way(&self) -> Option<&T> {
         self.unacknowledged.as_ref()

@@ -11,6 +11,7 @@ use super::trouble::Searcher;
 use super::worker::{ChannelSpec, Worker};
 use crate::model::Run;
 use crate::sys::clock;
+use crate::sys::fault;
 use rustix::event::epoll;
 use rustix::io::Errno;
 use serde_json::Value;
@@ -48,7 +49,7 @@ pub(super) struct Core {
     pub(super) sources: BTreeMap<u64, Source>,
     last_token: u64,
     pub(super) last_entry: u64,
-    last_seq: u64,
+    pub(super) last_seq: u64,
     buffer: Vec<u8>,
     scratch: Vec<u8>,
     /// Milliseconds of the monotonic clock at the start of this turn.
@@ -64,7 +65,6 @@ pub(super) struct Core {
 
 impl Core {
     pub(super) fn new(epoll: OwnedFd, keep: Arc<dyn Keep>, events: Sender<NodeEvent>) -> Core {
-        let wall_ms = u64::try_from(clock::now().wall_ms).unwrap_or(0);
         Core {
             epoll,
             keep,
@@ -75,8 +75,9 @@ impl Core {
             sources: BTreeMap::new(),
             last_token: 0,
             last_entry: Run::FIRST_RESERVED - 1,
-            // Above all numbers of a former daemon, so that answers meant for it match nothing.
-            last_seq: wall_ms * 256,
+            // Above all numbers of a former daemon, so that answers meant for it match nothing. Not of the wall clock,
+            // which may have been set back since.
+            last_seq: clock::now().boot_ms * 256,
             buffer: vec![0; READ],
             scratch: vec![0; READ],
             now: millis(),
@@ -371,6 +372,7 @@ impl Core {
     }
 
     pub(super) fn watch(&self, token: u64, fd: &OwnedFd, flags: epoll::EventFlags) -> Result<(), Errno> {
+        fault::errno("core.watch")?;
         epoll::add(&self.epoll, fd, epoll::EventData::new_u64(token), flags)
     }
 }

@@ -77,27 +77,41 @@ impl<C: Clone> Rotation<C> {
 
     /// It is gone and answers no more: a connection it was handed goes to the next. It acknowledges before it reads
     /// a byte, so an unanswered connection is untouched.
-    pub fn gone(&mut self, run: Run) {
+    /// Returns that connection.
+    pub fn gone(&mut self, run: Run) -> Option<C> {
         self.leave(run);
-        if let Some(connection) = self.handed.remove(&run) {
-            self.waiting.push_front(connection);
-        }
+        let connection = self.handed.remove(&run)?;
+        self.waiting.push_front(connection.clone());
+        Some(connection)
     }
 
-    /// It took what it was handed.
-    pub fn accepted(&mut self, run: Run) {
-        if self.handed.remove(&run).is_some() && self.is_active(run) {
+    /// What it was handed and has not answered for.
+    pub fn handed_to(&self, run: Run) -> Option<&C> {
+        self.handed.get(&run)
+    }
+
+    /// It took what it was handed, which is returned.
+    pub fn accepted(&mut self, run: Run) -> Option<C> {
+        let connection = self.handed.remove(&run)?;
+        if self.is_active(run) {
             self.free.push_back(run);
         }
+        Some(connection)
     }
 
-    /// It did not: the connection goes to the next, and the worker gets none until `until`.
-    pub fn refused(&mut self, run: Run, until: u64) {
-        let Some(connection) = self.handed.remove(&run) else { return };
-        self.waiting.push_front(connection);
+    /// It did not: the connection, which is returned, goes to the next, and the worker gets none until `until`.
+    pub fn refused(&mut self, run: Run, until: u64) -> Option<C> {
+        let connection = self.handed.remove(&run)?;
+        self.waiting.push_front(connection.clone());
         if self.is_active(run) {
             self.resting.push((until, run));
         }
+        Some(connection)
+    }
+
+    /// A connection that waited in a former daemon.
+    pub fn wait(&mut self, connection: C) {
+        self.waiting.push_back(connection);
     }
 
     /// Ends the rests that are over at `now`.
@@ -112,23 +126,25 @@ impl<C: Clone> Rotation<C> {
         self.resting.iter().map(|(until, _)| *until).min()
     }
 
-    /// Whether a connection should be accepted from the kernel.
-    pub fn wants_connection(&self) -> bool {
-        self.waiting.is_empty() && !self.free.is_empty()
+    /// Whether a connection should be accepted from the kernel: somebody is free whom it can be sent to at once.
+    pub fn wants_connection(&self, can: impl Fn(Run) -> bool) -> bool {
+        self.waiting.is_empty() && self.free.iter().any(|run| can(*run))
     }
 
     /// Hands over a connection that waits here: to whom, and which.
-    pub fn next_waiting(&mut self) -> Option<(Run, C)> {
-        if self.free.is_empty() {
+    pub fn next_waiting(&mut self, can: impl Fn(Run) -> bool) -> Option<(Run, C)> {
+        if !self.free.iter().any(|run| can(*run)) {
             return None;
         }
         let connection = self.waiting.pop_front()?;
-        self.hand_over(connection)
+        self.hand_over(connection, can)
     }
 
-    /// Hands over a connection just accepted: to whom. It waits here if nobody is free.
-    pub fn hand_over(&mut self, connection: C) -> Option<(Run, C)> {
-        let Some(run) = self.free.pop_front() else {
+    /// Hands over a connection just accepted to the first who is free and `can` take it now: to whom. It waits here if
+    /// there is nobody.
+    pub fn hand_over(&mut self, connection: C, can: impl Fn(Run) -> bool) -> Option<(Run, C)> {
+        let first = self.free.iter().position(|run| can(*run));
+        let Some(run) = first.and_then(|at| self.free.remove(at)) else {
             self.waiting.push_front(connection);
             return None;
         };
@@ -152,6 +168,10 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
+    fn all(_: Run) -> bool {
+        true
+    }
+
     fn run(n: u64) -> Run {
         Run::first(n)
     }
@@ -167,7 +187,7 @@ mod tests {
         let mut rotation = of(3);
         let order: Vec<u64> = (0..6)
             .map(|n| {
-                let (to, _) = rotation.hand_over(n).unwrap();
+                let (to, _) = rotation.hand_over(n, all).unwrap();
                 rotation.accepted(to);
                 to.entry
             })
@@ -178,59 +198,71 @@ mod tests {
     #[test]
     fn nothing_is_accepted_while_nobody_is_free() {
         let mut rotation = of(1);
-        assert!(rotation.wants_connection());
-        rotation.hand_over(1).unwrap();
-        assert!(!rotation.wants_connection());
+        assert!(rotation.wants_connection(all));
+        rotation.hand_over(1, all).unwrap();
+        assert!(!rotation.wants_connection(all));
         rotation.accepted(run(1));
-        assert!(rotation.wants_connection());
+        assert!(rotation.wants_connection(all));
+    }
+
+    #[test]
+    fn nothing_is_accepted_for_whom_it_cannot_be_sent_to_at_once() {
+        let mut rotation = of(2);
+        let second = |who: Run| who == run(2);
+        assert_eq!(rotation.hand_over(1, second), Some((run(2), 1)));
+        assert!(!rotation.wants_connection(second));
+        assert!(rotation.wants_connection(all));
+        rotation.refused(run(2), 9);
+        assert_eq!(rotation.next_waiting(second), None);
+        assert_eq!(rotation.next_waiting(all), Some((run(1), 1)));
     }
 
     #[test]
     fn a_refused_connection_goes_to_the_next_and_the_worker_rests() {
         let mut rotation = of(2);
-        rotation.hand_over(7).unwrap();
+        rotation.hand_over(7, all).unwrap();
         rotation.refused(run(1), 20);
-        assert!(!rotation.wants_connection(), "one waits");
-        assert_eq!(rotation.next_waiting(), Some((run(2), 7)));
+        assert!(!rotation.wants_connection(all), "one waits");
+        assert_eq!(rotation.next_waiting(all), Some((run(2), 7)));
         rotation.wake(19);
-        assert!(!rotation.wants_connection());
+        assert!(!rotation.wants_connection(all));
         assert_eq!(rotation.next_wake(), Some(20));
         rotation.wake(20);
-        assert!(rotation.wants_connection());
+        assert!(rotation.wants_connection(all));
     }
 
     #[test]
     fn a_dead_workers_connection_goes_to_the_next() {
         let mut rotation = of(1);
-        rotation.hand_over(7).unwrap();
+        rotation.hand_over(7, all).unwrap();
         rotation.gone(run(1));
-        assert_eq!(rotation.next_waiting(), None);
+        assert_eq!(rotation.next_waiting(all), None);
         rotation.join(run(2));
-        assert_eq!(rotation.next_waiting(), Some((run(2), 7)));
+        assert_eq!(rotation.next_waiting(all), Some((run(2), 7)));
     }
 
     #[test]
     fn a_retired_worker_gets_nothing_more_and_may_still_answer() {
         let mut rotation = of(1);
-        rotation.hand_over(7).unwrap();
+        rotation.hand_over(7, all).unwrap();
         rotation.retire(run(1));
         rotation.accepted(run(1));
-        assert!(!rotation.wants_connection());
+        assert!(!rotation.wants_connection(all));
         let mut rotation = of(2);
         rotation.retire(run(1));
-        assert_eq!(rotation.hand_over(8), Some((run(2), 8)));
+        assert_eq!(rotation.hand_over(8, all), Some((run(2), 8)));
     }
 
     #[test]
     fn a_server_closed_and_opened_again_has_one_token() {
         let mut rotation = of(1);
-        rotation.hand_over(7).unwrap();
+        rotation.hand_over(7, all).unwrap();
         rotation.leave(run(1));
         rotation.join(run(1));
-        assert!(!rotation.wants_connection(), "its token is out");
+        assert!(!rotation.wants_connection(all), "its token is out");
         rotation.refused(run(1), 5);
         rotation.wake(5);
-        assert_eq!(rotation.next_waiting(), Some((run(1), 7)));
+        assert_eq!(rotation.next_waiting(all), Some((run(1), 7)));
         rotation.accepted(run(1));
         assert_eq!(rotation.free.len(), 1);
     }
@@ -248,18 +280,22 @@ mod tests {
                     0 => rotation.join(who),
                     1 => rotation.leave(who),
                     2 => rotation.retire(who),
-                    3 => rotation.gone(who),
+                    3 => {
+                        rotation.gone(who);
+                    }
                     4 => {
                         served.extend(rotation.handed.get(&who));
                         rotation.accepted(who);
                     }
-                    5 => rotation.refused(who, now + 3),
+                    5 => {
+                        rotation.refused(who, now + 3);
+                    }
                     6 => rotation.wake(now),
                     _ => {}
                 }
-                while rotation.next_waiting().is_some() {}
-                if rotation.wants_connection() {
-                    prop_assert!(rotation.hand_over(next).is_some());
+                while rotation.next_waiting(all).is_some() {}
+                if rotation.wants_connection(all) {
+                    prop_assert!(rotation.hand_over(next, all).is_some());
                     next += 1;
                 }
                 let mut places: Vec<u32> = served.iter().copied().collect();

@@ -1,5 +1,6 @@
 //! What the hub tells the daemon, and what it asks of the keeper through it.
 
+use super::custody::Custody;
 use crate::model::Run;
 use crate::model::snapshot::Axm;
 use crate::model::usage::NodeUsage;
@@ -16,6 +17,10 @@ pub trait Keep: Send + Sync {
     /// The listener is closed: drop its sockets and its record. A UDP or abstract unix address can be bound again
     /// only when that has happened; for all others later is fine.
     fn forget(&self, entry: u64);
+    /// Keep this connection to the listener, which no worker has taken.
+    fn hold(&self, entry: u64, custody: Custody, fd: BorrowedFd<'_>);
+    /// Drop it.
+    fn release(&self, entry: u64, custody: Custody);
 }
 
 /// What workers said and what came of it.

@@ -2,10 +2,12 @@
 //! metrics nor a busy owner delay a connection. Orders go in by a queue and never wait; events come out by a channel.
 
 use super::core::Core;
+use super::custody::Custody;
 use super::event::{Keep, NodeEvent};
 use super::turn::{self, WAKE};
 use super::worker::ChannelSpec;
 use crate::model::Run;
+use crate::sys::fault;
 use rustix::event::epoll::{self, CreateFlags, EventFlags};
 use rustix::event::{EventfdFlags, eventfd};
 use serde_json::Value;
@@ -42,6 +44,7 @@ impl Hub {
     /// then closes. It waits for room in that channel, so whoever receives must never wait for the hub, and does not
     /// have to: no order below waits.
     pub fn start(keep: Arc<dyn Keep>, events: Sender<NodeEvent>) -> io::Result<Hub> {
+        fault::at("hub.start")?;
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         epoll::add(&epoll, &wake, epoll::EventData::new_u64(WAKE), EventFlags::IN)?;
@@ -53,8 +56,15 @@ impl Hub {
     }
 
     /// Takes over a listening socket from a former daemon, with its record. Before its workers are added.
-    pub fn adopt_listener(&self, entry: u64, fds: Vec<(u32, OwnedFd)>, blob: Vec<u8>) {
-        self.push(Command::Adopt { entry, fds, blob });
+    /// `connections` are those that were kept.
+    pub fn adopt_listener(
+        &self,
+        entry: u64,
+        fds: Vec<(u32, OwnedFd)>,
+        connections: Vec<(Custody, OwnedFd)>,
+        blob: Vec<u8>,
+    ) {
+        self.push(Command::Adopt { entry, fds, connections, blob });
     }
 
     /// Takes a worker's channel.
@@ -114,7 +124,7 @@ impl Drop for Handle {
 /// An order to the thread.
 #[derive(Debug)]
 pub(super) enum Command {
-    Adopt { entry: u64, fds: Vec<(u32, OwnedFd)>, blob: Vec<u8> },
+    Adopt { entry: u64, fds: Vec<(u32, OwnedFd)>, connections: Vec<(Custody, OwnedFd)>, blob: Vec<u8> },
     Add(Box<ChannelSpec>),
     Remove(Run),
     Say(Run, Value),

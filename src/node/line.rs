@@ -37,6 +37,16 @@ pub fn drain(ms: u64) -> Vec<u8> {
     end(&json!({ "cmd": "NODE_PMON", "act": "drain", "ms": ms }))
 }
 
+/// To the preload: have a copy of the listening socket of this key, for the day when nobody else has one; goes with it.
+pub fn hold(key: &str) -> Vec<u8> {
+    with_handle("net.Native", &json!({ "cmd": "NODE_PMON", "act": "hold", "key": key }))
+}
+
+/// To the preload: close that copy.
+pub fn release(key: &str) -> Vec<u8> {
+    end(&json!({ "cmd": "NODE_PMON", "act": "release", "key": key }))
+}
+
 /// The handle that the worker sent is here.
 pub fn handle_ack() -> Vec<u8> {
     end(&json!({ "cmd": "NODE_HANDLE_ACK" }))
@@ -64,6 +74,10 @@ mod tests {
         assert_eq!(text(acknowledge(5, 6)), "{\"cmd\":\"NODE_CLUSTER\",\"ack\":5,\"seq\":6}\n");
         assert_eq!(text(disconnect(6)), "{\"cmd\":\"NODE_CLUSTER\",\"act\":\"disconnect\",\"seq\":6}\n");
         assert_eq!(text(drain(2000)), "{\"cmd\":\"NODE_PMON\",\"act\":\"drain\",\"ms\":2000}\n");
+        let hold =
+            r#"{"cmd":"NODE_HANDLE","type":"net.Native","msg":{"cmd":"NODE_PMON","act":"hold","key":"k"}}"#;
+        assert_eq!(text(super::hold("k")), format!("{hold}\n"));
+        assert_eq!(text(release("k")), "{\"cmd\":\"NODE_PMON\",\"act\":\"release\",\"key\":\"k\"}\n");
         assert_eq!(text(handle_ack()), "{\"cmd\":\"NODE_HANDLE_ACK\"}\n");
         assert_eq!(text(user(&json!("shutdown"))), "\"shutdown\"\n");
         assert_eq!(text(user(&json!("a\nb"))), "\"a\\nb\"\n", "never a newline inside a line");

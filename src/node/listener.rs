@@ -2,6 +2,7 @@
 //! app and not to a worker: it stays open while workers restart, reload or crash, and new clients wait in its backlog.
 //! Here: how it is bound, who holds it, its record for the keeper. Who gets connections is [`super::dispatch`]'s.
 
+use super::custody::Kept;
 use super::dispatch::Rotation;
 use super::message::{AddressType, Ask};
 use crate::model::Run;
@@ -10,7 +11,7 @@ use crate::sys::socket::{self, UnixName};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -55,10 +56,14 @@ pub struct Listener {
     pub holders: BTreeMap<Run, u32>,
     /// Number of the question by which each got it.
     pub asked: BTreeMap<Run, u64>,
+    /// The workers that have a copy of a socket on which the daemon accepts (see `cluster`).
+    pub copies: BTreeSet<Run>,
     /// By slot; only slot 0 unless `ReusePort`.
     pub sockets: BTreeMap<u32, Socket>,
     /// Whose turn it is. Unused if `Shared`.
     pub rotation: Rotation<Arc<OwnedFd>>,
+    /// What the keeper has of its connections.
+    pub(super) kept: Kept,
     /// Since when nobody holds it.
     pub abandoned: Option<u64>,
     /// No accept before this moment: the system is out of descriptors.
@@ -79,6 +84,8 @@ struct Record {
     address: Option<SocketAddr>,
     #[serde(default)]
     asked: Vec<(Run, u64)>,
+    #[serde(default)]
+    copies: BTreeSet<Run>,
 }
 
 impl Socket {
@@ -122,6 +129,7 @@ impl Listener {
             Listener::without_sockets(record.app, record.key, record.kind, record.ask, record.data);
         listener.holders = record.holders.into_iter().collect();
         listener.asked = record.asked.into_iter().collect();
+        listener.copies = record.copies;
         listener.sockets = fds.into_iter().map(|(slot, fd)| (slot, Socket::new(fd))).collect();
         (!listener.sockets.is_empty()).then_some(listener)
     }
@@ -151,8 +159,10 @@ impl Listener {
             data,
             holders: BTreeMap::new(),
             asked: BTreeMap::new(),
+            copies: BTreeSet::new(),
             sockets: BTreeMap::new(),
             rotation: Rotation::default(),
+            kept: Kept::default(),
             abandoned: None,
             paused_until: 0,
         }
@@ -169,6 +179,7 @@ impl Listener {
             holders: self.holders.iter().map(|(run, slot)| (*run, *slot)).collect(),
             address: self.address(),
             asked: self.asked.iter().map(|(run, seq)| (*run, *seq)).collect(),
+            copies: self.copies.clone(),
         };
         serde_json::to_vec(&record).unwrap_or_default()
     }
@@ -176,6 +187,7 @@ impl Listener {
     /// This worker holds it no more; its slot, if it did.
     pub fn drop_holder(&mut self, run: Run) -> Option<u32> {
         self.asked.remove(&run);
+        self.copies.remove(&run);
         self.holders.remove(&run)
     }
 

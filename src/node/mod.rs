@@ -17,6 +17,7 @@ mod channel;
 mod cluster;
 pub mod codec;
 mod core;
+mod custody;
 pub mod dispatch;
 mod drain;
 pub mod event;
@@ -31,6 +32,7 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
+pub use custody::Custody;
 pub use event::{Keep, NodeEvent};
 pub use hub::Hub;
 pub use worker::ChannelSpec;

@@ -5,8 +5,9 @@ use super::core::{Core, Source, millis};
 use super::hub::{Command, Queue};
 use super::line;
 use super::listener::Listener;
+use super::worker::Worker;
 use crate::model::Run;
-use crate::sys::socket;
+use crate::sys::{fault, socket};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, EventFlags};
 use rustix::event::{EventfdFlags, eventfd};
@@ -65,7 +66,10 @@ fn timespec(ms: u64) -> Timespec {
 impl Core {
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Adopt { entry, fds, blob } => self.adopt_listener(entry, fds, &blob),
+            Command::Adopt { entry, fds, connections, blob } => {
+                self.adopt_listener(entry, fds, &blob);
+                self.adopt_connections(entry, connections);
+            }
             Command::Add(spec) => self.add(*spec),
             Command::Remove(run) => self.remove(run),
             Command::Say(run, message) => self.say(run, &message),
@@ -103,9 +107,11 @@ impl Core {
         self.wake_at = None;
         let now = self.now;
         let mut next = Vec::new();
-        for listener in self.listeners.values_mut() {
+        for (entry, listener) in &mut self.listeners {
             listener.rotation.wake(now);
+            listener.kept.give_up(&*self.keep, *entry, now);
             next.extend(listener.rotation.next_wake());
+            next.extend(listener.kept.next_due());
             next.extend(Some(listener.paused_until).filter(|until| *until > now));
         }
         next.into_iter().for_each(|at| self.wake_by(at));
@@ -120,9 +126,7 @@ impl Core {
             self.spare = eventfd(0, EventfdFlags::CLOEXEC).ok();
         }
         for entry in self.entries(|_| true) {
-            while let Some((run, connection)) =
-                self.listeners.get_mut(&entry).and_then(|l| l.rotation.next_waiting())
-            {
+            while let Some((run, connection)) = self.next_waiting(entry) {
                 self.hand_over(entry, run, connection);
             }
             let Some(listener) = self.listeners.get(&entry).filter(|l| l.paused_until <= self.now) else {
@@ -140,17 +144,25 @@ impl Core {
         }
     }
 
-    /// Accepts on one socket while somebody is free.
+    fn next_waiting(&mut self, entry: u64) -> Option<(Run, Arc<OwnedFd>)> {
+        let can = |run| self.workers.get(&run).is_some_and(Worker::is_idle);
+        self.listeners.get_mut(&entry)?.rotation.next_waiting(can)
+    }
+
+    /// Accepts on one socket while somebody is free whose channel is: a handle under way to him, of whatever kind, would
+    /// make the connection wait here, and die with us.
     fn accept(&mut self, entry: u64, index: u32) {
         for _ in 0..BATCH {
             let Some(listener) = self.listeners.get_mut(&entry) else { return };
-            if !listener.rotation.wants_connection() {
+            let can = |run| self.workers.get(&run).is_some_and(Worker::is_idle);
+            if !listener.rotation.wants_connection(can) {
                 return;
             }
             let Some(socket) = listener.sockets.get_mut(&index) else { return };
             match socket::accept(&socket.fd) {
                 Ok(connection) => {
-                    if let Some((run, connection)) = listener.rotation.hand_over(Arc::new(connection)) {
+                    fault::pass("hub.accepted");
+                    if let Some((run, connection)) = listener.rotation.hand_over(Arc::new(connection), can) {
                         self.hand_over(entry, run, connection);
                     }
                 }
@@ -195,12 +207,14 @@ impl Core {
 
     fn hand_over(&mut self, entry: u64, run: Run, connection: Arc<OwnedFd>) {
         let seq = self.seq();
-        let Some(listener) = self.listeners.get(&entry) else { return };
+        let Some(listener) = self.listeners.get_mut(&entry) else { return };
         let line = line::new_connection(&listener.key, seq);
         let Some(worker) = self.workers.get_mut(&run) else { return };
         let Some(channel) = &mut worker.channel else { return };
+        listener.kept.hand(&*self.keep, entry, &connection, seq, self.now);
         worker.handed.insert(seq, entry);
         channel.outbox.push_handle(line, connection, Purpose::Connection { seq });
         self.flush(run);
+        fault::pass("hub.handed");
     }
 }

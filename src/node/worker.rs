@@ -45,6 +45,8 @@ pub struct ChannelSpec {
     pub fd: OwnedFd,
     /// A former daemon has spoken with it already.
     pub adopted: bool,
+    /// It was started with the preload.
+    pub preload: bool,
     /// That daemon had told it to end: what it closes, it closes for that reason.
     pub ending: bool,
 }
@@ -69,6 +71,7 @@ pub(super) struct Worker {
     pub(super) slot: u32,
     pub(super) cluster: bool,
     pub(super) scheduling: Scheduling,
+    pub(super) preload: bool,
     /// `None` after the end of the channel.
     pub(super) channel: Option<Channel>,
     pub(super) phase: Phase,
@@ -108,6 +111,7 @@ impl Worker {
             slot: spec.slot,
             cluster: spec.cluster,
             scheduling: spec.scheduling,
+            preload: spec.preload,
             channel: open(spec.fd),
             phase: if spec.ending { Phase::Stopping } else { Phase::Serving },
             handed: BTreeMap::new(),
@@ -123,6 +127,11 @@ impl Worker {
             reports: (0, 0),
             last_report: None,
         }
+    }
+
+    /// Whether a connection would go to it at once.
+    pub(super) fn is_idle(&self) -> bool {
+        self.channel.as_ref().is_some_and(Channel::is_idle)
     }
 
     /// Whether this address is new.

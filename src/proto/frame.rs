@@ -22,8 +22,8 @@ pub enum Frame {
 /// Why bytes are no frame.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {
-    /// Longer than [`MAX_FRAME`], or empty.
-    #[error("read a frame of {0} bytes (the limit is {MAX_FRAME})")]
+    /// Longer than the limit, or empty.
+    #[error("pass a frame of {0} bytes on: it is empty or too long")]
     Length(usize),
     /// A log batch whose header does not fit in it.
     #[error("read a log batch: its header is cut")]
@@ -82,12 +82,27 @@ fn finish(mut out: BytesMut) -> Result<Bytes, FrameError> {
 }
 
 /// Collects bytes and yields frames.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Decoder {
     buffer: BytesMut,
+    limit: usize,
 }
 
+impl Default for Decoder {
+    fn default() -> Decoder {
+        Decoder::with_limit(MAX_FRAME)
+    }
+}
+
+/// Room is made for so much at a time, not for what a peer announces.
+const STEP: usize = 64 << 10;
+
 impl Decoder {
+    /// Takes no frame that is longer.
+    pub fn with_limit(limit: usize) -> Decoder {
+        Decoder { buffer: BytesMut::new(), limit }
+    }
+
     /// Where to read into: append received bytes here.
     pub fn buffer(&mut self) -> &mut BytesMut {
         &mut self.buffer
@@ -99,11 +114,11 @@ impl Decoder {
         loop {
             let Some(prefix) = self.buffer.first_chunk::<4>() else { return Ok(None) };
             let length = u32::from_be_bytes(*prefix) as usize;
-            if length == 0 || length > MAX_FRAME {
+            if length == 0 || length > self.limit {
                 return Err(FrameError::Length(length));
             }
             if self.buffer.len() < 4 + length {
-                self.buffer.reserve(4 + length - self.buffer.len());
+                self.buffer.reserve((4 + length - self.buffer.len()).min(STEP));
                 return Ok(None);
             }
             self.buffer.advance(4);

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 /// Number of this protocol; changes only when skipping the unknown is not enough.
 pub const PROTOCOL: u32 = 1;
 
+/// The feature of a daemon that knows `Order::Keyed`.
+pub const AGAIN: &str = "again";
+
 /// Who speaks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
@@ -26,7 +29,7 @@ impl Hello {
         Hello {
             protocol: PROTOCOL,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            features: Vec::new(),
+            features: vec![AGAIN.to_owned()],
             pid: std::process::id(),
         }
     }

@@ -26,7 +26,11 @@ pub enum Request {
         force: bool,
     },
     /// Start what the dump holds → [`super::Reply::Done`].
-    Resurrect,
+    Resurrect {
+        /// As [`Order::Keyed`]'s.
+        #[serde(default)]
+        key: Option<u64>,
+    },
     /// Empty log files → [`super::Reply::Flushed`].
     Flush {
         /// Whose; `None`: everybody's and the daemon's own.

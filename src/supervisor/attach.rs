@@ -25,6 +25,7 @@ impl Remains {
             Process::None => None,
             Process::Alive { pid, run } => {
                 entry.record.run = run;
+                entry.record.retry = None;
                 entry.phase = Phase::Alive;
                 entry.pid = Some(pid);
                 entry.online = entry.record.state.is_online();

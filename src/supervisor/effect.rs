@@ -30,6 +30,11 @@ pub enum Effect {
         /// Descendants first, then itself.
         tree: bool,
     },
+    /// End what runs before this one, and itself, have left behind: their processes have ended long ago.
+    Sweep {
+        /// Last run of the entry.
+        run: Run,
+    },
     /// Send the string `shutdown` over the Node channel.
     SayShutdown {
         /// Which.

@@ -66,6 +66,8 @@ pub enum Event {
         run: Run,
         /// Completes "failed to …", with path and system error.
         what: String,
+        /// The system was short of something: the same may work in a moment.
+        may_pass: bool,
     },
     /// A Node cluster worker said `online`.
     Online {

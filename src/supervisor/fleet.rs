@@ -1,6 +1,7 @@
 //! The fleet: all workers under one daemon, and the one door to them, [`Fleet::handle`]. Here events
 //! and orders find their workers; what they do there is next door.
 
+use super::again::Asked;
 use super::effect::Effect;
 use super::entry::{Entry, Phase};
 use super::event::{Event, Ticket};
@@ -41,6 +42,8 @@ pub struct Fleet {
     pub(super) past: Epoch,
     /// Starts so far, for `unique_id`.
     pub(super) starts: u64,
+    /// The order that is being obeyed, if it may be asked again.
+    pub(super) asked: Option<Asked>,
     ending: bool,
     places: Places,
 }
@@ -63,6 +66,7 @@ impl Fleet {
             next_entry: 1,
             past: Epoch::default(),
             starts: 0,
+            asked: None,
             ending: false,
             places,
         }
@@ -109,8 +113,8 @@ impl Fleet {
             Event::Ordered { ticket, order } => self.ordered(ticket, order, turn),
             Event::Attached { found } => self.attach(found, turn),
             Event::Spawned { run, pid } => self.at(run, turn, |w, turn| w.spawned(run, pid, turn)),
-            Event::SpawnFailed { run, what } => {
-                self.at(run, turn, |w, turn| w.spawn_failed(run, what, turn));
+            Event::SpawnFailed { run, what, may_pass } => {
+                self.at(run, turn, |w, turn| w.spawn_failed(run, what, may_pass, turn));
             }
             Event::Online { run } => {
                 self.at(run, turn, |w, turn| w.reported(run, |entry| entry.online = true, turn));
@@ -170,7 +174,7 @@ impl Fleet {
     }
 
     /// Tells every worker what is wanted of it; the answer waits for what is returned.
-    fn obey(&mut self, order: Order, turn: &mut Turn<'_>) -> Result<Vec<Wait>, Refusal> {
+    pub(super) fn obey(&mut self, order: Order, turn: &mut Turn<'_>) -> Result<Vec<Wait>, Refusal> {
         match order {
             Order::Start { apps, if_present } => self.start(&apps, if_present, turn),
             Order::Stop { select } => {
@@ -207,6 +211,7 @@ impl Fleet {
                 Ok(self.tell_all(ids, turn, |worker, turn| worker.signal(signal, turn)))
             }
             Order::Resurrect { saved } => Ok(self.resurrect(saved, turn)),
+            Order::Keyed { key, order } => self.obey_once(key, *order, turn),
             Order::Shutdown => {
                 self.ending = true;
                 let ids = self.workers.keys().copied().collect();
@@ -239,8 +244,18 @@ impl Fleet {
         turn: &mut Turn<'_>,
         verb: impl FnOnce(&mut Worker, &mut Turn<'_>) -> Deed,
     ) -> Option<Wait> {
+        if let Some(wait) = self.waits_already(id) {
+            return Some(wait);
+        }
+        let mark = self.mark(false);
         self.touch(id, turn, |worker, turn| {
+            let before = std::mem::replace(&mut worker.current.record.ordered, mark);
             let deed = verb(worker, turn);
+            if deed == Deed::Reloaded {
+                // Its replacement will say so.
+                worker.current.record.ordered = before;
+                worker.reload_by = mark;
+            }
             Wait::new(worker, deed)
         })
     }

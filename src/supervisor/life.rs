@@ -24,6 +24,7 @@ impl Worker {
         }
         entry.phase = Phase::Alive;
         entry.pid = Some(pid);
+        entry.record.retry = None;
         turn.publish(&entry.record, What::Spawned { pid });
         let timeout = entry.record.app.readiness.listen_timeout;
         self.arrived(run, timeout, turn);
@@ -47,8 +48,8 @@ impl Worker {
         self.promote_if_ready(turn);
     }
 
-    /// The process could not be made. Trying again would change nothing.
-    pub(super) fn spawn_failed(&mut self, run: Run, what: String, turn: &mut Turn<'_>) {
+    /// The process could not be made. Unless that `may_pass`, trying again would change nothing.
+    pub(super) fn spawn_failed(&mut self, run: Run, what: String, may_pass: bool, turn: &mut Turn<'_>) {
         let Some((entry, _)) = self.entry_mut(run) else { return };
         if entry.phase != Phase::Spawning {
             return;
@@ -58,7 +59,12 @@ impl Worker {
             Role::Current => {
                 self.drop_reload(Entry::retire, turn);
                 self.current.clear();
-                self.current.go(Cue::Fail, Some(Reason::SpawnFailed { what }), &mut self.clock, turn);
+                let reason = Reason::SpawnFailed { what };
+                if may_pass {
+                    self.try_later(reason, turn);
+                } else {
+                    self.current.go(Cue::Fail, Some(reason), &mut self.clock, turn);
+                }
             }
             Role::Replacement => {
                 entry.phase = Phase::Vacant;
@@ -156,6 +162,7 @@ impl Worker {
         }
         let wanted = entry.ending != Ending::No;
         entry.record.last_exit = Some(exit);
+        entry.record.retry = None;
         let pid = entry.pid.take().unwrap_or_default();
         turn.publish(&entry.record, What::Exited { pid, exit, wanted });
         let signalled = matches!(entry.ending, Ending::Asked | Ending::Killed | Ending::Stuck);

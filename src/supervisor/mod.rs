@@ -8,6 +8,7 @@ pub mod fleet;
 pub mod oracle;
 pub mod record;
 
+mod again;
 mod attach;
 mod entry;
 mod life;

@@ -76,6 +76,15 @@ impl Wait {
         Wait { id: worker.id, name: worker.name().to_owned(), deed, until, done: false }
     }
 
+    /// Waits for the end of what a former daemon began. A reload that it finished is one.
+    pub(super) fn resumed(worker: &Worker, deed: Deed) -> Wait {
+        let mut wait = Wait::new(worker, deed);
+        if deed == Deed::Reloaded {
+            wait.until = Wait::new(worker, Deed::Restarted).until;
+        }
+        wait
+    }
+
     fn look(&mut self, worker: Option<&Worker>) {
         let Some(worker) = worker.filter(|_| !self.done) else {
             self.done = true;

@@ -56,9 +56,34 @@ pub struct Record {
     /// What went wrong with the present or last process beside its end; completes "failed to …".
     #[serde(default)]
     pub trouble: Option<String>,
+    /// While its start is tried again: what for, and how patiently.
+    #[serde(default)]
+    pub retry: Option<Retry>,
+    /// The order by which it was told last, if that may be asked again.
+    #[serde(default)]
+    pub ordered: Option<Ordered>,
     /// It is to be removed from the fleet once its processes are gone (delete, scale down).
     #[serde(default)]
     pub leaving: bool,
+}
+
+/// An order that a client asks the next daemon again, should this one not live to answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ordered {
+    /// The client's name for it.
+    pub key: u64,
+    /// The worker was made by it.
+    #[serde(default)]
+    pub launched: bool,
+}
+
+/// A start that failed because the system was short of something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retry {
+    /// Why it was to be started.
+    pub cause: Reason,
+    /// Time between the last two attempts.
+    pub after: Duration,
 }
 
 /// What an entry is to its worker.

@@ -75,6 +75,7 @@ impl Worker {
         let timeout = patience(&app);
         record.app = app;
         record.role = Role::Replacement;
+        record.ordered = self.reload_by.take();
         record.run = Run { entry, generation: 0 };
         record.restarts = record.restarts.saturating_add(1);
         record.created = turn.now;

@@ -1,8 +1,10 @@
 //! Starting again: the policy for ends that nobody asked for, and what `restart` does.
 
 use super::entry::{Entry, Phase};
+use super::event::TimerKind;
+use super::record::Retry;
 use super::turn::Turn;
-use super::worker::Worker;
+use super::worker::{Cue, Worker};
 use crate::model::order::Deed;
 use crate::model::policy::Restart;
 use crate::model::{App, Desired, Exit, Reason, State};
@@ -78,7 +80,33 @@ fn delay(policy: &Restart, last: Duration) -> (Duration, Duration) {
     (backoff, backoff)
 }
 
+/// Making a process is tried again after this long, then after half as much more each time, up to the cap: who waits
+/// for memory or for a process to end waits for seconds, not for minutes.
+const RETRY: Duration = Duration::from_millis(100);
+const RETRY_CAP: Duration = Duration::from_secs(5);
+
 impl Worker {
+    /// The system was short of something that a process needs: the start is tried again, for ever.
+    pub(super) fn try_later(&mut self, reason: Reason, turn: &mut Turn<'_>) {
+        let record = &mut self.current.record;
+        let again = record.retry.as_ref().map_or(RETRY, |retry| (retry.after * 3 / 2).min(RETRY_CAP));
+        record.retry = Some(Retry { cause: record.reason.clone(), after: again });
+        record.next_start = Some(turn.now.after(again));
+        self.current.go(Cue::Wait, Some(reason), &mut self.clock, turn);
+        turn.timer(&self.current.record, TimerKind::Start, again);
+    }
+
+    /// The pending start is due. One that is tried again was counted when it was tried first.
+    pub(super) fn start_due(&mut self, turn: &mut Turn<'_>) {
+        match self.current.record.retry.clone() {
+            None => self.launch(self.current.record.reason.clone(), turn),
+            Some(retry) => {
+                self.launches += 1;
+                self.current.spawn(retry.cause.clone(), &mut self.clock, turn);
+            }
+        }
+    }
+
     /// Stops it and starts it again; starts it if it is down. The end of the old process comes first.
     pub(super) fn restart(&mut self, app: Option<Arc<App>>, reason: Reason, turn: &mut Turn<'_>) -> Deed {
         self.drop_reload(Entry::retire, turn);

@@ -5,7 +5,7 @@ use super::fleet::Fleet;
 use super::order::Wait;
 use super::start::Newcomer;
 use super::turn::Turn;
-use crate::model::order::{Refusal, ScaleTo};
+use crate::model::order::{Deed, Refusal, ScaleTo};
 use crate::model::select::SelectError;
 use crate::model::{Desired, Reason, WorkerId};
 use std::sync::Arc;
@@ -25,24 +25,27 @@ impl Fleet {
         else {
             return Err(SelectError::UnknownName(name.to_owned()).into());
         };
-        let have = u32::try_from(ids.len()).unwrap_or(u32::MAX);
+        let count = |workers: usize| u32::try_from(workers).unwrap_or(u32::MAX);
+        let have = count(ids.len());
+        let made: Vec<Wait> =
+            self.launched_already(name).iter().map(|w| Wait::new(w, Deed::Launched)).collect();
         let want = match to {
             ScaleTo::To(count) => count,
-            ScaleTo::By(step) => have.saturating_add_signed(step),
+            ScaleTo::By(step) => have.saturating_sub(count(made.len())).saturating_add_signed(step),
         };
-        if want == have {
+        if want == have && made.is_empty() {
             return Err(Refusal::NothingToDo);
         }
-        if want > have {
+        if want >= have {
             let unique_id = self.unique_id(turn.now);
             let copies = want - have;
-            return Ok((0..copies)
-                .map(|_| {
-                    let (app, unique_id) = (self.incremented(&app), unique_id.clone());
-                    let (desired, reason) = (Desired::Up, Reason::Started);
-                    self.admit(Newcomer { app, unique_id, instance: None, desired, reason }, turn)
-                })
-                .collect());
+            let added = (0..copies).map(|_| {
+                let (app, unique_id) = (self.incremented(&app), unique_id.clone());
+                let (desired, reason) = (Desired::Up, Reason::Started);
+                self.admit(Newcomer { app, unique_id, instance: None, desired, reason }, turn)
+            });
+            let added: Vec<Wait> = added.collect();
+            return Ok(made.into_iter().chain(added).collect());
         }
         let leaving = ids.get(usize::try_from(want).unwrap_or(usize::MAX)..).unwrap_or_default().to_vec();
         Ok(leaving

@@ -42,8 +42,12 @@ impl Fleet {
         }
         let mut waits = Vec::new();
         for (app, ids) in apps.iter().zip(present) {
+            if let Some(all) = self.launch_rest(app, turn) {
+                waits.extend(all);
+                continue;
+            }
             if ids.is_empty() {
-                waits.extend(self.launch_app(app, turn));
+                waits.extend(self.launch_app(app, app.instances.max(1), turn));
             }
             waits.extend(ids.into_iter().filter_map(|id| self.start_again(id, app, if_present, turn)));
         }
@@ -52,15 +56,20 @@ impl Fleet {
 
     /// Starts what a dump holds, but for names that are there already.
     pub(super) fn resurrect(&mut self, saved: Vec<Saved>, turn: &mut Turn<'_>) -> Vec<Wait> {
-        let taken: BTreeSet<String> = self.staying().map(|worker| worker.name().to_owned()).collect();
+        let others = self.staying().filter(|worker| !self.is_told(worker));
+        let taken: BTreeSet<String> = others.map(|worker| worker.name().to_owned()).collect();
         let unique_id = self.unique_id(turn.now);
         let mut waits: Vec<Wait> = self
             .staying()
+            .filter(|worker| taken.contains(worker.name()))
             .filter(|worker| saved.iter().any(|saved| saved.app.name == worker.name()))
             .map(|worker| Wait::new(worker, Deed::Untouched))
             .collect();
         for Saved { app, instance, desired } in saved {
-            if !taken.contains(&app.name) {
+            let mut made = self.launched_already(&app.name).into_iter();
+            if let Some(worker) = made.find(|worker| worker.current.record.instance == instance) {
+                waits.push(Wait::new(worker, Deed::Launched));
+            } else if !taken.contains(&app.name) {
                 let reason = match desired {
                     Desired::Up => Reason::Started,
                     Desired::Down => Reason::StopRequested,
@@ -88,7 +97,8 @@ impl Fleet {
     }
 
     fn may_start(&self, app: &App, ids: &[WorkerId], if_present: IfPresent) -> Result<(), Refusal> {
-        let mut workers = ids.iter().filter_map(|id| self.workers.get(id));
+        let workers = ids.iter().filter_map(|id| self.workers.get(id));
+        let mut workers = workers.filter(|worker| !self.is_told(worker));
         match if_present {
             IfPresent::Refuse if workers.any(is_started) => {
                 Err(Refusal::AlreadyLaunched { name: app.name.clone() })
@@ -122,15 +132,15 @@ impl Fleet {
         })
     }
 
-    /// All instances of an app that is not there yet.
-    fn launch_app(&mut self, app: &App, turn: &mut Turn<'_>) -> Vec<Wait> {
+    /// So many instances of an app.
+    pub(super) fn launch_app(&mut self, app: &App, count: u32, turn: &mut Turn<'_>) -> Vec<Wait> {
         let unique_id = self.unique_id(turn.now);
         let shared = Arc::new(app.clone());
         let (desired, reason) = match app.autostart {
             true => (Desired::Up, Reason::Started),
             false => (Desired::Down, Reason::NotAutostarted),
         };
-        (0..app.instances.max(1))
+        (0..count)
             .map(|_| {
                 let app = self.incremented(&shared);
                 let (unique_id, reason) = (unique_id.clone(), reason.clone());
@@ -186,6 +196,8 @@ impl Fleet {
             listening: Vec::new(),
             node_version: None,
             trouble: None,
+            retry: None,
+            ordered: self.mark(true),
             leaving: false,
         };
         let mut worker = Worker::new(Entry::vacant(record));
@@ -234,7 +246,9 @@ impl Fleet {
 /// Running, or about to run without being asked again.
 fn is_started(worker: &Worker) -> bool {
     match worker.state() {
-        State::Starting | State::Running | State::Ready | State::Backoff => true,
+        State::Starting | State::Running | State::Ready => true,
+        // Who starts it again wants it tried now.
+        State::Backoff => worker.current.record.retry.is_none(),
         State::Stopping => worker.desired() == Desired::Up,
         State::Down | State::Failed => false,
     }

@@ -139,12 +139,21 @@ impl Worker {
         }
         self.end_current(Reason::StopRequested, end, turn);
         if self.current.phase == Phase::Vacant {
+            self.sweep(turn);
             self.current.record.next_start = None;
             if !self.current.go(Cue::Rest, Some(Reason::StopRequested), &mut self.clock, turn) {
                 self.keep(turn);
             }
         }
         self.leave_behind(turn);
+    }
+
+    /// Ends what the current entry's processes have left, now that none of them lives.
+    fn sweep(&self, turn: &mut Turn<'_>) {
+        let record = &self.current.record;
+        if record.run.generation > 0 && record.app.stop.treekill {
+            turn.push(Effect::Sweep { run: record.run });
+        }
     }
 
     /// Begins the end of the current process; if that has begun already, only its reason changes.

@@ -19,6 +19,7 @@
 
 use super::entry::{Ending, Entry, Phase};
 use super::event::{TimerKey, TimerKind};
+use super::record::Ordered;
 use super::turn::Turn;
 use crate::model::change::What;
 use crate::model::order::Rolling;
@@ -101,6 +102,8 @@ pub(super) struct Worker {
     pub(super) retiring: Vec<Entry>,
     /// A reload that waits for its turn.
     pub(super) queued: Option<Queued>,
+    /// By which order, if that may be asked again.
+    pub(super) reload_by: Option<Ordered>,
     /// How its present or last reload was ordered.
     pub(super) rolling: Rolling,
     /// Its last reload was abandoned; nobody has drawn the consequences yet.
@@ -140,6 +143,7 @@ impl Worker {
             replacement: None,
             retiring: Vec::new(),
             queued: None,
+            reload_by: None,
             rolling: Rolling::default(),
             failed_reload: false,
             abandoned: None,
@@ -212,6 +216,7 @@ impl Worker {
         let record = &mut self.current.record;
         record.desired = Desired::Up;
         record.leaving = false;
+        record.retry = None;
         match &reason {
             Reason::Started | Reason::RestartRequested | Reason::ReloadRequested => {
                 record.created = turn.now;
@@ -270,10 +275,7 @@ impl Worker {
     /// A timer that it expects is due.
     pub(super) fn due(&mut self, key: TimerKey, turn: &mut Turn<'_>) {
         match key.kind {
-            TimerKind::Start => {
-                let reason = self.current.record.reason.clone();
-                self.launch(reason, turn);
-            }
+            TimerKind::Start => self.start_due(turn),
             TimerKind::Ready => {
                 self.current.go(Cue::Up, None, &mut self.clock, turn);
             }

@@ -1,11 +1,11 @@
-//! Processes that already run: reaping them, their trees, and signals that never hit a reused pid.
+//! Processes that already run: reaping them, and signals that never hit a reused pid.
 //!
 //! A pid is a name that the system gives away again; here it never stands alone. A child of ours keeps its pid
 //! until we reap it, a pidfd names one process for ever, and a [`Member`] is a pid with the time it was born.
 //! Linux only: another system needs its own `stat`, `reap` and `send`.
 
-use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use super::fault;
+use super::processes::Seen;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -79,30 +79,10 @@ fn reaped(pid: i32, status: i32, usage: libc::rusage) -> Reaped {
     }
 }
 
-/// The living tree of `pid`: every member of the session it leads, all descendants of those by parent links,
-/// and itself; each process before its parent, `pid` last. Zombies are left out.
-pub fn tree(pid: u32) -> Vec<Member> {
-    let all = processes();
-    // Itself, its parent, and so on up. Links read at different moments could form a ring, hence the limit.
-    let line_of = |from: u32| {
-        let up = |at: &u32| all.get(at).map(|stat| stat.parent);
-        std::iter::successors(Some(from), up).take(MAX_DEPTH)
-    };
-    let belongs = |p: u32| line_of(p).any(|a| a == pid || all.get(&a).is_some_and(|s| s.session == pid));
-    let mut tree: Vec<u32> = all.keys().copied().filter(|p| belongs(*p)).collect();
-    // The longer the line, the further from the root of the system: a child always before its parent.
-    tree.sort_by_cached_key(|p| (*p == pid, Reverse(line_of(*p).count())));
-    let member = |p: &u32| all.get(p).map(|stat| Member { pid: *p, start_time: stat.start_time });
-    tree.iter().filter_map(member).collect()
-}
-
-/// Deeper trees are not believed.
-const MAX_DEPTH: usize = 10_000;
-
 /// The process as a member, unless it is gone or a zombie.
 pub fn member(pid: u32) -> Option<Member> {
-    let stat = Stat::read(pid)?;
-    (!stat.dead).then_some(Member { pid, start_time: stat.start_time })
+    let seen = Seen::read(pid)?;
+    (!seen.dead).then_some(seen.member)
 }
 
 /// True while this very process lives; a zombie does not.
@@ -123,6 +103,7 @@ pub fn signal(process: Member, signal: i32) -> io::Result<bool> {
 /// A pidfd of a process, `None` if there is none.
 pub fn open(pid: u32) -> io::Result<Option<OwnedFd>> {
     let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) else { return Ok(None) };
+    fault::at("child.open")?;
     match rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()) {
         Ok(fd) => Ok(Some(fd)),
         Err(rustix::io::Errno::SRCH) => Ok(None),
@@ -132,6 +113,7 @@ pub fn open(pid: u32) -> io::Result<Option<OwnedFd>> {
 
 /// Sends `signal` to the process of a pidfd; `false` if it has ended.
 pub fn send(pidfd: impl AsFd, signal: i32) -> io::Result<bool> {
+    fault::at("child.send")?;
     let fd = pidfd.as_fd().as_raw_fd();
     let none = std::ptr::null::<libc::siginfo_t>();
     // SAFETY: a null siginfo means that of kill(2); no memory is read or written.
@@ -148,6 +130,18 @@ pub fn send_group(leader: u32, signal: i32) -> io::Result<bool> {
     }
 }
 
+/// Sends `signal` to the process group that the process of this pidfd leads or led, all at once, so that none of them
+/// forks away; `false` if it is empty. A pidfd means that group for ever, also when the leader is gone. Before
+/// Linux 6.9 this is an error (EINVAL).
+pub fn send_group_of(leader: impl AsFd, signal: i32) -> io::Result<bool> {
+    /// PIDFD_SIGNAL_PROCESS_GROUP of linux/pidfd.h.
+    const GROUP: u32 = 1 << 2;
+    let fd = leader.as_fd().as_raw_fd();
+    let none = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: a null siginfo means that of kill(2); no memory is read or written.
+    sent(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal, none, GROUP) })
+}
+
 fn sent(result: libc::c_long) -> io::Result<bool> {
     if result == 0 {
         return Ok(true);
@@ -158,83 +152,10 @@ fn sent(result: libc::c_long) -> io::Result<bool> {
     }
 }
 
-/// The living processes of the system.
-fn processes() -> BTreeMap<u32, Stat> {
-    let names = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    names
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter_map(|pid| Some((pid, Stat::read(pid)?)))
-        .filter(|(_, stat)| !stat.dead)
-        .collect()
-}
-
-/// What we need of /proc/PID/stat.
-#[derive(Debug, PartialEq)]
-struct Stat {
-    dead: bool,
-    parent: u32,
-    session: u32,
-    start_time: u64,
-}
-
-impl Stat {
-    fn read(pid: u32) -> Option<Stat> {
-        Stat::parse(&std::fs::read(format!("/proc/{pid}/stat")).ok()?)
-    }
-
-    /// The command name (field 2) may hold anything, `)` and newlines too: fields are counted from its end.
-    fn parse(line: &[u8]) -> Option<Stat> {
-        let end = line.iter().rposition(|byte| *byte == b')')?;
-        let rest = std::str::from_utf8(line.get(end + 1..)?).ok()?;
-        let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
-        let field = |number: usize| fields.get(number - 3).copied();
-        Some(Stat {
-            dead: matches!(field(3)?, "Z" | "X" | "x"),
-            parent: field(4)?.parse().ok()?,
-            session: field(6)?.parse().ok()?,
-            start_time: field(22)?.parse().ok()?,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::sys::spawn::tests::{sh, wait_for};
-
-    #[test]
-    fn a_command_name_with_spaces_brackets_and_bytes_does_not_shift_the_fields() {
-        let mut line =
-            b"42 (a) R 7 (\xff\n) S 1 42 40 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 98765 11 12".to_vec();
-        let wanted = Stat { dead: false, parent: 1, session: 40, start_time: 98765 };
-        assert_eq!(Stat::parse(&line), Some(wanted));
-        line.truncate(30);
-        assert_eq!(Stat::parse(&line), None);
-    }
-
-    #[test]
-    fn a_tree_holds_grandchildren_orphans_of_the_session_and_those_who_left_it() {
-        let child = sh("(sleep 60 & sleep 60 &) & setsid sleep 60 & sh -c 'sleep 60; :' & wait; sleep 60");
-        let name = |m: &Member| std::fs::read_to_string(format!("/proc/{}/comm", m.pid)).unwrap_or_default();
-        wait_for("two shells and four sleeps", || {
-            let mut names: Vec<_> = tree(child.pid).iter().map(name).collect();
-            names.sort();
-            names == ["sh\n", "sh\n", "sleep\n", "sleep\n", "sleep\n", "sleep\n"]
-        });
-        let tree = tree(child.pid);
-        assert_eq!(tree.last().map(|m| m.pid), Some(child.pid), "itself last");
-        for (place, process) in tree.iter().enumerate() {
-            let parent = Stat::read(process.pid).unwrap().parent;
-            let above = tree.iter().position(|m| m.pid == parent);
-            assert!(above.is_none_or(|above| above > place), "children come before their parent");
-        }
-        for process in tree.iter().rev() {
-            assert!(signal(*process, libc::SIGKILL).unwrap());
-        }
-        reap_soon(child.pid as i32);
-        wait_for("all gone", || tree.iter().all(|m| !is_alive(*m)));
-        assert!(!signal(tree[0], libc::SIGKILL).unwrap());
-    }
 
     #[test]
     fn a_member_with_another_birth_is_not_signalled() {
@@ -247,5 +168,14 @@ mod tests {
         assert!(send_group(child.pid, 0).unwrap(), "its group stays ours until it is reaped");
         reap_soon(child.pid as i32);
         assert!(!send(&child.pidfd, libc::SIGKILL).unwrap());
+    }
+
+    #[test]
+    fn a_group_is_signalled_by_the_pidfd_of_a_leader_that_is_gone() {
+        let child = sh("sleep 60 & sleep 60 & echo");
+        reap_soon(child.pid as i32);
+        assert!(send_group_of(&child.pidfd, 0).unwrap(), "the two sleep");
+        assert!(send_group_of(&child.pidfd, libc::SIGKILL).unwrap());
+        wait_for("an empty group", || !send_group_of(&child.pidfd, 0).unwrap());
     }
 }

@@ -1,11 +1,35 @@
 //! Starting the keeper so that nothing of the client's life reaches it: own session, no terminal, cwd `/`.
 
 use super::paths::Home;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
+
+/// Variables that keeper and daemon get, beside those that begin with `PMON_` or `LC_`.
+const NEEDED: [&str; 11] = [
+    "HOME",
+    "PATH",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "TERM",
+    "TZ",
+    "TMPDIR",
+    "XDG_RUNTIME_DIR",
+    "RUST_BACKTRACE",
+];
+/// Of the worker that calls us, if it is one: whoever has them is taken for that worker.
+const OF_A_WORKER: [&str; 3] = ["PMON_ID", "PMON_GEN", "PMON_PRELOAD"];
+
+fn is_needed(name: &OsStr) -> bool {
+    let Some(name) = name.to_str() else { return false };
+    let ours = name.starts_with("PMON_") && !OF_A_WORKER.contains(&name);
+    ours || name.starts_with("LC_") || NEEDED.contains(&name)
+}
 
 /// Starts `pmon keeper` of this very binary. `ready` is the write end of the pipe on which keeper or daemon
 /// say `ready`, or why not; its number goes in `--ready-fd`.
@@ -15,13 +39,11 @@ pub fn keeper(home: &Home, log: File, ready: OwnedFd) -> io::Result<()> {
     command
         .arg0("pmon")
         .args(["keeper", "--ready-fd", &number.to_string()])
+        // The caller's variables may be secrets, and whoever may look at a process sees its environment. What workers
+        // get comes with their apps.
+        .env_clear()
+        .envs(std::env::vars_os().filter(|(name, _)| is_needed(name)))
         .env("PMON_HOME", home.root())
-        // Of the worker that calls us, if it is one: whoever has them is taken for that worker.
-        .env_remove("PMON_ID")
-        .env_remove("PMON_GEN")
-        .env_remove("NODE_CHANNEL_FD")
-        .env_remove("NODE_CHANNEL_SERIALIZATION_MODE")
-        .env_remove("NODE_UNIQUE_ID")
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)

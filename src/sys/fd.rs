@@ -1,5 +1,6 @@
 //! Sending and receiving bytes together with file descriptors (SCM_RIGHTS, unix(7)).
 
+use super::fault;
 use rustix::io::Errno;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
@@ -28,6 +29,7 @@ pub struct Received {
 /// Sends `bytes` and `fds` in one message without blocking and without SIGPIPE; returns the bytes taken.
 /// `Errno::AGAIN`: later. `Errno::TOOMANYREFS`: too many descriptors in flight, later.
 pub fn send(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<usize, Errno> {
+    fault::errno("fd.send")?;
     let mut space = vec![MaybeUninit::<u8>::uninit(); SendAncillaryMessage::ScmRights(fds).size()];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
@@ -51,10 +53,15 @@ pub fn receive(socket: impl AsFd, buffer: &mut [u8]) -> Result<Received, Errno> 
             fds.extend(list);
         }
     }
+    // As if this process had no number free for what came.
+    let lost = !fds.is_empty() && fault::at("fd.receive").is_err();
+    if lost {
+        fds.clear();
+    }
     Ok(Received {
         bytes: message.bytes,
         fds,
-        fds_lost: message.flags.contains(ReturnFlags::CTRUNC),
+        fds_lost: lost || message.flags.contains(ReturnFlags::CTRUNC),
         bytes_lost: message.flags.contains(ReturnFlags::TRUNC),
     })
 }

@@ -55,6 +55,14 @@ pub fn variable(pid: u32, name: &str) -> Option<Vec<u8>> {
 }
 
 fn one(pid: u32, mark: &str, names: &[&str]) -> Option<Kin> {
+    let vars = vars(pid, mark, names)?;
+    // After the environment: if this is who was born at that time now, it was so then.
+    let member = child::member(pid)?;
+    Some(Kin { member, leads: proc::session(pid) == Some(pid), vars })
+}
+
+/// Those of `names` that a process has in its environment, if that has `mark` (`NAME=value`) too.
+pub fn vars(pid: u32, mark: &str, names: &[&str]) -> Option<HashMap<String, String>> {
     let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
     let all = || environment.split(|byte| *byte == 0);
     if !all().any(|var| var == mark.as_bytes()) {
@@ -68,9 +76,7 @@ fn one(pid: u32, mark: &str, names: &[&str]) -> Option<Kin> {
             vars.insert(name.to_owned(), value.to_owned());
         }
     }
-    // After the environment: if this is who was born at that time now, it was so then.
-    let member = child::member(pid)?;
-    Some(Kin { member, leads: proc::session(pid) == Some(pid), vars })
+    Some(vars)
 }
 
 /// The descriptor `number` of another process, close-on-exec. Where that is not allowed (pidfd_getfd(2) asks for

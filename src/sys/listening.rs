@@ -1,7 +1,7 @@
 //! Where a process listens, if nobody else does there: what is asked on that port is answered by it.
 
-use super::child;
 use super::holder::{self, Listening};
+use super::processes::Processes;
 use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -29,7 +29,8 @@ pub enum Why {
 /// The addresses at which only the tree of `pid` can answer: on `port`, or on the lowest port that it alone listens on.
 /// Other users' processes are not seen into without the right to.
 pub fn alone(pid: u32, port: Option<u16>) -> Result<Vec<SocketAddr>, Why> {
-    let tree: HashSet<u32> = child::tree(pid).iter().map(|member| member.pid).chain([pid]).collect();
+    let tree: HashSet<u32> =
+        Processes::look().tree(pid).iter().map(|member| member.pid).chain([pid]).collect();
     let own: HashSet<u64> = tree.iter().flat_map(|pid| holder::sockets_of(*pid)).collect();
     let all = holder::listening_tcp();
     let here =

@@ -46,12 +46,13 @@ impl Lock {
         }
     }
 
-    /// As [`Lock::attempt`], but waits up to `patience_ms` for whoever is about to leave.
-    pub fn patient(path: &Path, patience_ms: u64) -> io::Result<Option<Lock>> {
+    /// As [`Lock::attempt`], but waits up to `patience_ms` for whoever is about to leave; while `stays` says that he is
+    /// not, it does not wait.
+    pub fn patient(path: &Path, patience_ms: u64, stays: impl Fn() -> bool) -> io::Result<Option<Lock>> {
         let deadline = super::clock::now().boot_ms + patience_ms;
         loop {
             let lock = Lock::attempt(path)?;
-            if lock.is_some() || super::clock::now().boot_ms > deadline {
+            if lock.is_some() || super::clock::now().boot_ms > deadline || stays() {
                 return Ok(lock);
             }
             let nothing: &mut [PollFd<'_>] = &mut [];

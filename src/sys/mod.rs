@@ -21,6 +21,7 @@ pub mod paths;
 pub mod pipe;
 pub mod plain;
 pub mod proc;
+pub mod processes;
 pub mod replace;
 pub mod sdnotify;
 pub mod signal;

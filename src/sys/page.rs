@@ -1,6 +1,7 @@
 //! One page of memory in a memfd: words that outlive the process that wrote them, as long as anybody holds
 //! the descriptor. Not for more than one writer at a time.
 
+use super::fault;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fstat, ftruncate, memfd_create};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use std::io;
@@ -22,9 +23,13 @@ pub struct Page {
 // SAFETY: the mapping belongs to this value alone, and atomics may be used from any thread.
 unsafe impl Send for Page {}
 
+// SAFETY: what a shared reference gives is a slice of atomics.
+unsafe impl Sync for Page {}
+
 impl Page {
     /// A new memfd of one page of zeros, which cannot shrink or grow.
     pub fn create(name: &str) -> io::Result<OwnedFd> {
+        fault::at("page.create")?;
         let fd = memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
         ftruncate(&fd, SIZE as u64)?;
         fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
@@ -33,6 +38,7 @@ impl Page {
 
     /// Maps a file made by [`Page::create`]. The descriptor is not needed afterwards.
     pub fn map(fd: impl AsFd) -> io::Result<Page> {
+        fault::at("page.map")?;
         let size = u64::try_from(fstat(&fd)?.st_size).unwrap_or(0);
         if size < SIZE as u64 {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the record page is too short"));

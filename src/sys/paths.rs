@@ -4,6 +4,12 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+/// Takes from this process's umask, and so from that of all it starts, what would keep us from our own files.
+pub fn keep_own_rights() {
+    let mask = rustix::process::umask(rustix::fs::Mode::empty());
+    rustix::process::umask(mask & !rustix::fs::Mode::RWXU);
+}
+
 /// One home: one keeper, one daemon, one fleet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Home {
@@ -25,35 +31,32 @@ impl Home {
         Home { root: root.into() }
     }
 
-    /// Makes the directories that are missing, each 0700. Errors name the path. A home that belongs to somebody else is
-    /// refused: he could put files in it that this user would then obey.
+    /// Makes the directories that are missing, each 0700. Errors name the path. A home that belongs to somebody else, or that
+    /// others may write to, is refused: they could put anything in it, which this user would then obey.
     pub fn create(&self) -> io::Result<()> {
         if self.root.to_str().is_none() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "its path is no UTF-8"));
         }
-        for dir in [self.root.clone(), self.logs(), self.pids(), self.states()] {
-            let make = || std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir);
-            let made = match make() {
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists && dir != self.root => {
-                    super::aside::put(&dir).and_then(|_| make())
-                }
-                made => made,
-            };
-            made.map_err(|e| match e.kind() {
-                io::ErrorKind::AlreadyExists => io::Error::new(
-                    io::ErrorKind::NotADirectory,
-                    format!("{}: it is no directory", dir.display()),
-                ),
-                kind => io::Error::new(kind, format!("{}: {e}", dir.display())),
-            })?;
+        make(&self.root)?;
+        let facts = std::fs::metadata(&self.root)?;
+        let refused = |why: String| Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+        let (owner, us) = (facts.uid(), rustix::process::geteuid().as_raw());
+        if owner != us {
+            let name = super::user::name_of;
+            return refused(format!("it belongs to user {}, and this is {}", name(owner), name(us)));
         }
-        let (owner, us) = (std::fs::metadata(&self.root)?.uid(), rustix::process::geteuid().as_raw());
-        if owner == us {
-            return Ok(());
+        let own_group = facts.gid() == rustix::process::getegid().as_raw();
+        let others = if own_group { 0o002 } else { 0o022 };
+        if facts.mode() & others != 0 {
+            return refused(format!("others may write to it (mode {:o}); chmod go-w", facts.mode() & 0o7777));
         }
-        let name = super::user::name_of;
-        let why = format!("it belongs to user {}, and this is {}", name(owner), name(us));
-        Err(io::Error::new(io::ErrorKind::PermissionDenied, why))
+        for dir in [self.logs(), self.pids(), self.states()] {
+            if dir.symlink_metadata().is_ok() && !dir.is_dir() {
+                super::aside::put(&dir)?;
+            }
+            make(&dir)?;
+        }
+        Ok(())
     }
 
     /// The variable that every process of this home was born with.
@@ -120,4 +123,14 @@ impl Home {
     pub fn preload(&self) -> PathBuf {
         self.root.join("pmon-preload.js")
     }
+}
+
+/// Makes a directory, 0700, and those above it.
+fn make(dir: &Path) -> io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|e| match e.kind() {
+        io::ErrorKind::AlreadyExists => {
+            io::Error::new(io::ErrorKind::NotADirectory, format!("{}: it is no directory", dir.display()))
+        }
+        kind => io::Error::new(kind, format!("{}: {e}", dir.display())),
+    })
 }

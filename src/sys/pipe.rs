@@ -1,6 +1,7 @@
 //! Pipes as stores of bytes: moving (splice(2)), peeking (tee(2)), measuring, and a pipe held by a single
 //! descriptor. What is moved is in exactly one pipe at every instant, also under SIGKILL.
 
+use super::fault;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, ioctl_fionread, read, retry_on_intr};
@@ -21,6 +22,7 @@ pub fn fair_capacity(pipes: usize) -> usize {
 /// A pipe for a worker's stdout or stderr: (read end, write end), both close-on-exec, blocking for the
 /// writer. A capacity that is not granted is no error: any pipe will do.
 pub fn stdio(capacity: usize) -> io::Result<(OwnedFd, OwnedFd)> {
+    fault::at("pipe.stdio")?;
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
     enlarge(&reader, capacity);
     Ok((reader, writer))
@@ -29,6 +31,7 @@ pub fn stdio(capacity: usize) -> io::Result<(OwnedFd, OwnedFd)> {
 /// A pipe behind one descriptor, open for reading and writing, so that it never ends and lives as long as
 /// anybody holds that descriptor.
 pub fn staging(capacity: usize) -> io::Result<OwnedFd> {
+    fault::at("pipe.staging")?;
     let (reader, _writer) = pipe_with(PipeFlags::CLOEXEC)?;
     enlarge(&reader, capacity);
     let path = format!("/proc/self/fd/{}", reader.as_raw_fd());
@@ -108,6 +111,7 @@ pub struct Null {
 impl Null {
     /// Opens it.
     pub fn open() -> io::Result<Null> {
+        fault::at("pipe.null")?;
         let null = rustix::fs::open("/dev/null", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
         Ok(Null { null })
     }
@@ -136,6 +140,7 @@ pub struct Scratch {
 impl Scratch {
     /// Makes the pipe that the copies go through.
     pub fn new() -> io::Result<Scratch> {
+        fault::at("pipe.scratch")?;
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
         enlarge(&reader, SCRATCH);
         Ok(Scratch { reader, writer, seen: Vec::new() })
@@ -145,6 +150,7 @@ impl Scratch {
     /// this user may have.
     pub fn peek(&mut self, pipe: impl AsFd, count: usize) -> io::Result<&[u8]> {
         discard(&self.reader, pending(&self.reader)?)?;
+        fault::at("pipe.peek")?;
         let copied = retry_on_intr(|| tee(&pipe, &self.writer, count, SpliceFlags::NONBLOCK))?;
         if copied < count {
             enlarge(&self.reader, SCRATCH);

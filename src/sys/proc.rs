@@ -1,6 +1,7 @@
 //! What the kernel tells about other processes: CPU clocks, sessions, `/proc/PID`. One system call a question;
 //! what the answers mean for a worker is up to `metrics`.
 
+use super::fault;
 use crate::model::Bytes;
 use std::fs::File;
 use std::io;
@@ -46,8 +47,19 @@ pub fn runs_this_program(pid: u32) -> bool {
     ours.is_some() && file(format!("/proc/{pid}/exe")) == ours
 }
 
+/// How often the first thread of a process has been given a CPU, or has given it back; `None`: the process is gone.
+pub fn switches(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let counts = status.lines().filter_map(|line| {
+        let (name, count) = line.split_once(':')?;
+        name.ends_with("voluntary_ctxt_switches").then(|| count.trim().parse::<u64>().ok())?
+    });
+    Some(counts.sum())
+}
+
 /// All processes that can be seen, kernel threads included, mostly ascending.
 pub fn pids() -> io::Result<Vec<u32>> {
+    fault::at("proc.pids")?;
     let mut pids = Vec::with_capacity(256);
     for entry in std::fs::read_dir("/proc")? {
         // An entry that cannot be read is one that has just gone.
@@ -75,7 +87,8 @@ pub struct Stat {
 /// Reads `/proc/PID/stat`; `None`: the process is gone.
 pub fn stat(pid: u32) -> Option<Stat> {
     let mut buffer = [0u8; 1024];
-    let length = match File::open(format!("/proc/{pid}/stat")).and_then(|file| file.read_at(&mut buffer, 0)) {
+    let open = || fault::at("proc.stat").and_then(|()| File::open(format!("/proc/{pid}/stat")));
+    let length = match open().and_then(|file| file.read_at(&mut buffer, 0)) {
         Ok(length) => length,
         Err(_gone) => return None,
     };
@@ -134,6 +147,7 @@ pub fn memory(pid: u32) -> io::Result<Bytes> {
 }
 
 fn resident(statm: &File) -> io::Result<Bytes> {
+    fault::at("proc.memory")?;
     let mut buffer = [0u8; 128];
     let length = statm.read_at(&mut buffer, 0)?;
     let pages: Option<u64> = std::str::from_utf8(buffer.get(..length).unwrap_or_default())

@@ -22,9 +22,8 @@ pub fn file(path: &Path, bytes: &[u8], sync: Sync) -> io::Result<()> {
     let aside = Path::new(&aside);
     let named = |e: io::Error| io::Error::new(e.kind(), format!("`{}`: {e}", path.display()));
     let write = || {
-        // Left by one that was killed. Not opened: it might be something that is waited for.
-        drop(std::fs::remove_file(aside));
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(aside)?;
+        fault::at("replace.open")?;
+        let mut file = draft(aside)?;
         fault::at("replace.write")?;
         file.write_all(bytes)?;
         if sync == Sync::Disk {
@@ -32,12 +31,22 @@ pub fn file(path: &Path, bytes: &[u8], sync: Sync) -> io::Result<()> {
         }
         fault::at("replace.rename")?;
         std::fs::rename(aside, path)?;
+        fault::at("replace.renamed")?;
         match (sync, path.parent()) {
             (Sync::Disk, Some(dir)) => File::open(dir)?.sync_all(),
             (Sync::Disk, None) | (Sync::Cache, _) => Ok(()),
         }
     };
     write().map_err(named)
+}
+
+/// A new file of ours, 0600, whatever a write that was cut short, or somebody else, left there.
+pub fn draft(path: &Path) -> io::Result<File> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        Ok(()) | Err(_) => {}
+    }
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
 #[cfg(test)]

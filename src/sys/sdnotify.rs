@@ -3,6 +3,7 @@
 //! It is an abstract one with a name of the kernel's choice: a worker that runs as another user could not reach a file
 //! in the home. Anybody may write to it, so a notice counts for what its sender is: the kernel puts the pid on it.
 
+use super::fault;
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketAddrUnix, SocketFlags,
@@ -34,6 +35,7 @@ pub struct Notice {
 impl NotifySocket {
     /// A new socket.
     pub fn bind() -> io::Result<NotifySocket> {
+        fault::at("sdnotify.bind")?;
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let fd = socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None)?;
         sockopt::set_socket_passcred(&fd, true)?;

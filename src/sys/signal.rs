@@ -50,6 +50,7 @@ pub struct ChildEnds(OwnedFd);
 impl ChildEnds {
     /// SIGCHLD must be blocked in every thread of the process (see [`block_all`]), or it is discarded.
     pub fn new() -> io::Result<ChildEnds> {
+        super::fault::at("signal.ends")?;
         let mut set = MaybeUninit::uninit();
         // SAFETY: the set is initialised before it is used; signalfd(2) makes a new descriptor or fails.
         let fd = unsafe {

@@ -2,6 +2,7 @@
 //!
 //! Nothing here waits: all sockets are non-blocking and close-on-exec.
 
+use super::fault;
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect,
@@ -26,6 +27,7 @@ pub enum UnixName {
 
 /// A connected pair of stream sockets: the first non-blocking, the second blocking, both close-on-exec.
 pub fn pair() -> Result<(OwnedFd, OwnedFd), Errno> {
+    fault::errno("socket.pair")?;
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     rustix::io::ioctl_fionbio(&ours, true)?;
     Ok((ours, theirs))
@@ -33,6 +35,7 @@ pub fn pair() -> Result<(OwnedFd, OwnedFd), Errno> {
 
 /// A TCP socket bound with SO_REUSEADDR and not yet listening. `reuse_port` lets others that set it share the port.
 pub fn tcp(address: SocketAddr, v6_only: bool, reuse_port: bool) -> Result<OwnedFd, Errno> {
+    fault::errno("socket.tcp")?;
     let socket = socket_with(family(address), SocketType::STREAM, FLAGS, Some(ipproto::TCP))?;
     sockopt::set_socket_reuseaddr(&socket, true)?;
     if reuse_port {
@@ -86,6 +89,7 @@ pub fn widen_buffer(socket: impl AsFd, bytes: usize) {
 
 /// Starts listening.
 pub fn listen(socket: impl AsFd, backlog: i32) -> Result<(), Errno> {
+    fault::errno("socket.listen")?;
     rustix::net::listen(socket, backlog)
 }
 
@@ -127,6 +131,7 @@ pub fn share_port(socket: impl AsFd) -> Result<(), Errno> {
 
 /// The next waiting connection, non-blocking; `Errno::AGAIN` if there is none.
 pub fn accept(socket: impl AsFd) -> Result<OwnedFd, Errno> {
+    fault::errno("socket.accept")?;
     rustix::io::retry_on_intr(|| accept_with(&socket, FLAGS))
 }
 

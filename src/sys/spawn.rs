@@ -3,12 +3,14 @@
 //!
 //! The child, in this order: new session, descriptors in place, file limit, umask as it is, directory, groups,
 //! group, user, `LISTEN_PID`, all signals at their defaults and unblocked, exec. What fails is told with its
-//! [`Stage`]. The caller stands still until the exec, so a program on a dead network disk would stop it.
+//! [`Stage`]. The caller stands still until the exec, so a program on a dead network disk would stop it: for that there
+//! is [`spawn_within`], whose child has a copy of the parent's memory and tells over a pipe.
 //!
-//! The child runs in the parent's memory: it makes system calls and writes into its [`Plan`], nothing else.
+//! The child may run in the parent's memory: it makes system calls and writes into its [`Plan`], nothing else.
 
-use super::child;
 use super::signal::{full_set, replace_mask};
+use super::{child, fault};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::fmt;
@@ -31,7 +33,7 @@ pub struct Creds {
 pub type FileLimit = rustix::process::Rlimit;
 
 /// What to start and in which surroundings. Descriptors not in `map` are inherited unless close-on-exec.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Program<'a> {
     /// File to run; no search along PATH.
     pub file: &'a CStr,
@@ -49,6 +51,13 @@ pub struct Program<'a> {
     pub map: &'a [(RawFd, BorrowedFd<'a>)],
     /// What is not ours to pass on.
     pub baseline: Baseline,
+}
+
+/// The environment may hold secrets.
+impl fmt::Debug for Program<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Program").field("file", &self.file).field("cwd", &self.cwd).finish_non_exhaustive()
+    }
 }
 
 /// What the keeper changed for itself and children must not inherit.
@@ -126,6 +135,37 @@ pub struct SpawnError {
 
 /// Starts `program` as the leader of a session of its own.
 pub fn spawn(program: &Program<'_>) -> Result<Spawned, SpawnError> {
+    start(program, None)
+}
+
+/// As `spawn`, but waits for the exec so many milliseconds at most: a program on a disk that does not answer must not
+/// hold up the caller. Of what fails later only the exit code 127 tells. Copies this process, which must be small.
+pub fn spawn_within(program: &Program<'_>, patience_ms: u32) -> Result<Spawned, SpawnError> {
+    let failed = |error: Errno| SpawnError { errno: error, stage: Stage::Clone };
+    let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(failed)?;
+    let above = program.map.iter().map(|(to, _)| to.saturating_add(1)).fold(3, RawFd::max);
+    let report = rustix::io::fcntl_dupfd_cloexec(&writer, above).map_err(failed)?;
+    drop(writer);
+    let spawned = start(program, Some(report.as_raw_fd()))?;
+    drop(report);
+    let time = Timespec { tv_sec: 0, tv_nsec: i64::from(patience_ms) * 1_000_000 };
+    let mut fds = [PollFd::new(&reader, PollFlags::IN)];
+    let told = rustix::io::retry_on_intr(|| poll(&mut fds, Some(&time)));
+    let mut words = [0; 8];
+    match told {
+        // Readable: the exec closed the other end, or it tells why there was none.
+        Ok(1..) if rustix::io::read(&reader, &mut words) == Ok(8) => {
+            child::reap_soon(spawned.pid.cast_signed());
+            let [a, b, c, d, stage, rest, ..] = words;
+            let errno = Errno::from_raw_os_error(i32::from_ne_bytes([a, b, c, d]));
+            Err(SpawnError { errno, stage: Stage::from_number(u16::from_ne_bytes([stage, rest])) })
+        }
+        _ => Ok(spawned),
+    }
+}
+
+fn start(program: &Program<'_>, report: Option<RawFd>) -> Result<Spawned, SpawnError> {
+    fault::errno("spawn.clone").map_err(|errno| SpawnError { errno, stage: Stage::Clone })?;
     let mut listen_pid = *b"LISTEN_PID=4294967295\0";
     let listen = program.listen_pid.then_some(listen_pid.as_mut_ptr());
     let argv = pointers(program.argv.iter().map(|arg| arg.as_ptr()));
@@ -142,6 +182,7 @@ pub fn spawn(program: &Program<'_>) -> Result<Spawned, SpawnError> {
         free: map.iter().map(|(_, to)| to.saturating_add(1)).fold(3, RawFd::max),
         map: &mut map,
         baseline: program.baseline,
+        report,
         failure: None,
     };
     let (pid, pidfd) =
@@ -171,7 +212,9 @@ struct Plan<'a> {
     /// From, to.
     map: &'a mut [(RawFd, RawFd)],
     baseline: Baseline,
-    /// Written by the child.
+    /// Where to tell what failed; the child has its own memory then, and nobody stands still for it.
+    report: Option<RawFd>,
+    /// Written by the child, if its memory is ours.
     failure: Option<SpawnError>,
 }
 
@@ -188,9 +231,11 @@ fn clone_and_wait(plan: &mut Plan<'_>) -> Result<(c_int, OwnedFd), Errno> {
     let mut pidfd: c_int = -1;
     // A handler of ours must not run in the child, on our memory: nothing is delivered until it has reset them.
     let mask = replace_mask(&full_set()).map_err(errno_of)?;
-    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
+    let shared = if plan.report.is_none() { libc::CLONE_VM | libc::CLONE_VFORK } else { 0 };
+    let flags = shared | libc::CLONE_PIDFD | libc::SIGCHLD;
     // SAFETY: the stack and the plan outlive the child's use of them, because CLONE_VFORK holds this thread
-    // until exec or exit; the stack's end is aligned to 16 bytes; `born` keeps to what a vfork child may do.
+    // until exec or exit, or because the child has copies of its own; the stack's end is aligned to 16 bytes; `born`
+    // keeps to what a vfork child may do.
     let pid = unsafe {
         let top = stack.as_mut_ptr().add(stack.len()).cast::<c_void>();
         libc::clone(born, top, flags, ptr::from_mut(plan).cast::<c_void>(), &raw mut pidfd)
@@ -208,10 +253,18 @@ fn errno_of(error: std::io::Error) -> Errno {
 
 /// The child's first function. It returns only if something failed, and then ends the child.
 extern "C" fn born(plan: *mut c_void) -> c_int {
-    // SAFETY: the pointer given to clone; the parent stands still, so this is the only reference in use.
+    // SAFETY: the pointer given to clone; the parent stands still, or this is a copy: the only reference in use.
     let plan = unsafe { &mut *plan.cast::<Plan<'_>>() };
     if let Err(stage) = prepare(plan) {
-        plan.failure = Some(SpawnError { errno: errno_of(std::io::Error::last_os_error()), stage });
+        let failure = SpawnError { errno: errno_of(std::io::Error::last_os_error()), stage };
+        plan.failure = Some(failure);
+        if let Some(report) = plan.report {
+            let ([a, b, c, d], [e, f]) =
+                (failure.errno.raw_os_error().to_ne_bytes(), (stage as u16).to_ne_bytes());
+            let words = [a, b, c, d, e, f, 0, 0];
+            // SAFETY: write(2) of eight bytes of our own, to a pipe that has room for them.
+            unsafe { libc::write(report, words.as_ptr().cast(), words.len()) };
+        }
     }
     // SAFETY: _exit(2) runs no handlers of the parent's memory.
     unsafe { libc::_exit(127) }

@@ -94,7 +94,7 @@ impl Session {
             }
             Request::Order { order } => self.order(order),
             Request::Save { .. } => refuse(Code::NothingToDo, "the fleet is empty"),
-            Request::Resurrect => refuse(Code::NotFound, "nothing was saved"),
+            Request::Resurrect { .. } => refuse(Code::NotFound, "nothing was saved"),
             Request::Flush { .. } => refuse(Code::NotFound, "no"),
             Request::Logs(logs) => return self.logs(id, &logs),
             Request::Watch
@@ -109,7 +109,12 @@ impl Session {
     }
 
     fn order(&self, order: Order) -> Reply {
+        let order = match order {
+            Order::Keyed { order, .. } => *order,
+            other => other,
+        };
         let (words, select, deed) = match order {
+            Order::Keyed { .. } => unreachable!(),
             Order::Stop { select } => (format!("stop {}", select.text), select, Deed::Stopped),
             Order::Restart { select, update } => {
                 let env = if update.env.is_some() { " with env" } else { "" };

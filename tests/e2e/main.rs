@@ -11,10 +11,13 @@
 mod support;
 
 mod apps;
+mod doors;
 mod errors;
 mod everyday;
+mod fallen;
 mod home;
 mod home_spoiled;
+mod inject;
 mod lines;
 mod logs;
 mod matrix;
@@ -26,6 +29,7 @@ mod rebuild;
 mod reload;
 mod rotate;
 mod runtimes;
+mod secrets;
 mod sockets;
 mod surprises;
 mod survive;

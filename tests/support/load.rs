@@ -64,22 +64,24 @@ impl Tally {
 pub struct Load {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicU64>,
+    failed: Arc<AtomicU64>,
     clients: Vec<JoinHandle<Tally>>,
 }
 
 impl Load {
     /// No clients yet.
     pub fn new() -> Load {
-        Load { stop: Arc::default(), answered: Arc::default(), clients: Vec::new() }
+        Load { stop: Arc::default(), answered: Arc::default(), failed: Arc::default(), clients: Vec::new() }
     }
 
     /// Adds so many clients.
     pub fn with(mut self, count: usize, port: u16, connections: Connections, question: Question) -> Load {
         for _ in 0..count {
-            let (stop, answered) = (Arc::clone(&self.stop), Arc::clone(&self.answered));
+            let (stop, answered, failed) =
+                (Arc::clone(&self.stop), Arc::clone(&self.answered), Arc::clone(&self.failed));
             let at = SocketAddr::from(([127, 0, 0, 1], port));
             let client = Client { at, connections, question, stream: None };
-            self.clients.push(std::thread::spawn(move || client.work(&stop, &answered)));
+            self.clients.push(std::thread::spawn(move || client.work(&stop, &answered, &failed)));
         }
         self
     }
@@ -87,6 +89,11 @@ impl Load {
     /// Complete answers so far.
     pub fn answered(&self) -> u64 {
         self.answered.load(Ordering::Relaxed)
+    }
+
+    /// Failures so far.
+    pub fn failed(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
     }
 
     /// Waits until so many more answers have come.
@@ -118,7 +125,7 @@ struct Client {
 }
 
 impl Client {
-    fn work(mut self, stop: &AtomicBool, answered: &AtomicU64) -> Tally {
+    fn work(mut self, stop: &AtomicBool, answered: &AtomicU64, failed: &AtomicU64) -> Tally {
         let mut tally = Tally::default();
         while !stop.load(Ordering::Relaxed) {
             let begun = Instant::now();
@@ -130,6 +137,7 @@ impl Client {
                 }
                 Err(reason) => {
                     self.stream = None;
+                    failed.fetch_add(1, Ordering::Relaxed);
                     *tally.failed.entry(reason).or_default() += 1;
                 }
             }

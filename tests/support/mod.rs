@@ -65,6 +65,11 @@ impl TestHome {
         work
     }
 
+    /// The directory of faults that are planned (`sys::fault`); in force for what is started once it is there.
+    pub fn faults(&self) -> PathBuf {
+        self.dir.path().join("faults")
+    }
+
     /// Writes a file there.
     pub fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.work().join(name);
@@ -76,6 +81,9 @@ impl TestHome {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pmon"));
         command.args(args).current_dir(self.work()).env("PMON_HOME", self.path()).env("NO_COLOR", "1");
+        if self.faults().is_dir() {
+            command.env("PMON_FAULTS", self.faults());
+        }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }

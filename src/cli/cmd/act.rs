@@ -176,9 +176,16 @@ pub fn report_all_but(cx: &Context, touched: &[Touched], said: &BTreeSet<WorkerI
 /// Names the touched workers that are not well. One that cannot even be made is a failure.
 pub fn warn_of_failed(cx: &Context, touched: &[Touched]) -> Result<(), CliError> {
     let mut impossible = None;
-    for one in touched.iter().filter(|one| one.state == State::Failed) {
-        cx.warn(format!("[{}]({}) is not running: {}", one.name, one.id, one.reason))?;
-        if matches!(one.reason, Reason::SpawnFailed { .. }) {
+    for one in touched {
+        let unmade = matches!(one.reason, Reason::SpawnFailed { .. });
+        let again = match one.state {
+            State::Failed => "",
+            State::Backoff if unmade => "; it is tried again",
+            State::Backoff | State::Down | State::Starting => continue,
+            State::Running | State::Ready | State::Stopping => continue,
+        };
+        cx.warn(format!("[{}]({}) is not running: {}{again}", one.name, one.id, one.reason))?;
+        if unmade {
             impossible = impossible.or(Some(one));
         }
     }

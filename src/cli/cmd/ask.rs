@@ -63,7 +63,7 @@ pub fn order(client: &mut Client, order: Order) -> Result<Vec<Touched>, CliError
 
 /// Starts what was saved.
 pub fn resurrect(client: &mut Client) -> Result<Vec<Touched>, CliError> {
-    done(client.call(Request::Resurrect)?)
+    done(client.call(Request::Resurrect { key: None })?)
 }
 
 /// Saves; the file and how many.

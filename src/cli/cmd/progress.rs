@@ -34,12 +34,22 @@ pub fn reload(cx: &Context, order: Order) -> Result<(), CliError> {
 /// Orders on a connection of its own, where the changes of the fleet come in as well. The ids that have been told
 /// about go to `said`.
 fn follow(cx: &Context, order: Order, said: &mut BTreeSet<WorkerId>) -> Result<Vec<Touched>, CliError> {
-    let mut stream = Client::connect(&cx.home)?.into_stream();
+    let client = Client::connect(&cx.home)?;
+    let wanted = client.repeatable(Request::Order { order });
+    let mut stream = client.into_stream();
     let watch = stream.ask(Request::Watch)?;
-    let mut request = Some(Request::Order { order });
+    let mut request = Some(wanted.clone());
     let mut ordered = None;
     loop {
-        match stream.next()?.ok_or(CallError::Gone)? {
+        let next = match stream.next() {
+            Ok(Some(next)) => next,
+            // The next daemon answers for what this one has done, and does the rest.
+            Ok(None) | Err(CallError::Gone | CallError::Broken(_)) => {
+                return ask::done(cx.connect()?.call_again(wanted)?);
+            }
+            Err(refused) => return Err(refused.into()),
+        };
+        match next {
             // Ordered only now, so that no change is missed. A daemon that cannot be watched still reloads.
             Incoming::Reply { id, .. } if id == watch => {
                 if let Some(request) = request.take() {

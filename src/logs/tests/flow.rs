@@ -305,3 +305,21 @@ async fn an_owner_who_does_not_listen_holds_up_nothing_and_misses_nothing() {
         bench.closed().await;
     }
 }
+
+#[tokio::test]
+async fn what_an_older_run_wrote_stays_in_its_files_when_the_next_one_has_others() {
+    let bench = Bench::new();
+    bench.attach(1, bench.sink());
+    let old = bench.pipe(1, StreamKind::Out, 1);
+    write(&old, b"first\n");
+    bench.settle().await;
+    write(&old, &b"leftover\n".repeat(3000));
+    write(&old, b"last words");
+    drop(old);
+    bench.pump.set_sink(1, SinkSpec { out: Some(bench.path("new.log")), ..bench.sink() });
+    let new = bench.pipe(1, StreamKind::Out, 2);
+    write(&new, b"new\n");
+    bench.settle().await;
+    assert_eq!(bench.text("out.log"), "first\n".to_owned() + &"leftover\n".repeat(3000) + "last words");
+    assert_eq!(bench.text("new.log"), "new\n");
+}

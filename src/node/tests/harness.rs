@@ -2,7 +2,7 @@
 
 use crate::model::Run;
 use crate::model::policy::Scheduling;
-use crate::node::{ChannelSpec, Hub, Keep, NodeEvent, PRELOAD, channel, env};
+use crate::node::{ChannelSpec, Custody, Hub, Keep, NodeEvent, PRELOAD, channel, env};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -18,6 +18,7 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Default)]
 pub struct Kept {
     pub fds: BTreeMap<u32, OwnedFd>,
+    pub connections: BTreeMap<Custody, OwnedFd>,
     pub blob: Vec<u8>,
 }
 
@@ -34,6 +35,15 @@ impl Keep for Keeper {
     }
     fn forget(&self, entry: u64) {
         self.0.lock().unwrap().remove(&entry);
+    }
+    fn hold(&self, entry: u64, custody: Custody, fd: BorrowedFd<'_>) {
+        let fd = fd.try_clone_to_owned().unwrap();
+        self.0.lock().unwrap().entry(entry).or_default().connections.insert(custody, fd);
+    }
+    fn release(&self, entry: u64, custody: Custody) {
+        if let Some(kept) = self.0.lock().unwrap().get_mut(&entry) {
+            kept.connections.remove(&custody);
+        }
     }
 }
 
@@ -128,6 +138,7 @@ impl Fleet {
             scheduling,
             fd,
             adopted,
+            preload: true,
             ending: false,
         });
     }
@@ -228,7 +239,9 @@ impl Fleet {
         self.events = events;
         for (entry, kept) in self.keeper.0.lock().unwrap().iter() {
             let fds = kept.fds.iter().map(|(index, fd)| (*index, fd.try_clone().unwrap())).collect();
-            hub.adopt_listener(*entry, fds, kept.blob.clone());
+            let connections =
+                kept.connections.iter().map(|(custody, fd)| (*custody, fd.try_clone().unwrap())).collect();
+            hub.adopt_listener(*entry, fds, connections, kept.blob.clone());
         }
         self.hub = Some(hub);
         for (run, worker) in &self.workers {
@@ -241,6 +254,18 @@ impl Fleet {
     /// Bytes it has sent that no daemon has read.
     pub fn unread(&self, run: Run) -> u64 {
         rustix::io::ioctl_fionread(self.workers[&run].kept.as_ref().unwrap()).unwrap()
+    }
+
+    /// Connections that the keeper has.
+    pub fn waiting(&self) -> usize {
+        self.keeper.0.lock().unwrap().values().map(|kept| kept.connections.len()).sum()
+    }
+
+    /// The socket that listens there.
+    pub fn inode(&self, address: SocketAddr) -> u64 {
+        let port = address.port();
+        let mut all = crate::sys::holder::listening_tcp().into_iter();
+        all.find(|one| one.address.port() == port).unwrap().inode
     }
 
     /// Listeners that the keeper has.

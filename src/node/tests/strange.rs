@@ -39,6 +39,7 @@ impl Raw {
             scheduling,
             fd,
             adopted,
+            preload: false,
             ending: false,
         });
     }

@@ -109,3 +109,116 @@ fn a_line_cut_by_the_death_of_the_daemon_is_dropped() {
     fleet.wait("what came after", |e| *e == NodeEvent::Ready { run });
     assert_eq!(fleet.seen, [NodeEvent::Ready { run }]);
 }
+
+/// A server that takes one connection at a time, and half a second for each.
+fn one_at_a_time() -> String {
+    "const s = require('http').createServer((q, s) => setTimeout(() => {
+         s.setHeader('Connection', 'close'); s.setHeader('Content-Length', 2); s.end('ok');
+     }, 500));
+     s.maxConnections = 1;
+     s.listen(0);"
+        .to_owned()
+}
+
+#[test]
+fn connections_that_all_have_refused_are_answered_under_the_next_daemon() {
+    let mut fleet = Fleet::new(Scheduling::RoundRobin);
+    let (_, address) = fleet.serve(4, &one_at_a_time());
+    let mut clients: Vec<Client> = (0..12).map(|_| Client::connect(address).unwrap()).collect();
+    clients.iter_mut().for_each(|c| c.ask("/").unwrap());
+    for _ in 0..2 {
+        fleet.until("some wait in the daemon", |fleet| fleet.waiting() > 0);
+        fleet.kill_daemon();
+        fleet.start_daemon();
+    }
+    for client in &mut clients {
+        assert_eq!(client.answer().unwrap().0, "ok");
+    }
+    fleet.until("nothing is kept", |fleet| fleet.waiting() == 0);
+}
+
+#[test]
+fn workers_have_a_copy_of_the_socket_that_the_daemon_accepts_on() {
+    let mut fleet = Fleet::new(Scheduling::RoundRobin);
+    let code = format!(
+        "{} const active = () => process._getActiveHandles().filter(h => h.constructor.name === 'TCP').length;
+         process.on('message', m => {{
+             if (m === 'close') require('cluster').worker.disconnect();
+             process.send({{ type: 'active', data: String(active()) }});
+         }});",
+        web(0)
+    );
+    let (runs, address) = fleet.serve(2, &code);
+    let inode = fleet.inode(address);
+    let has = |fleet: &Fleet, run| {
+        let pid = fleet.workers[&run].child.id();
+        crate::sys::kin::sockets(pid).into_iter().filter(|(_, socket)| *socket == inode).count()
+    };
+    fleet.until("each has one", |fleet| runs.iter().all(|run| has(fleet, *run) == 1));
+    for run in &runs {
+        assert_ne!(get(address), "");
+        fleet.hub().say(*run, "how many".into());
+        assert_eq!(fleet.bus(*run, "active"), "0");
+    }
+    fleet.kill_daemon();
+    fleet.start_daemon();
+    assert_ne!(get(address), "");
+    assert!(runs.iter().all(|run| has(&fleet, *run) == 1), "no daemon gives another");
+    fleet.hub().say(runs[0], "close".into());
+    fleet.disconnected(runs[0]);
+    assert_eq!(fleet.reap(runs[0]).code(), Some(0), "it keeps nobody alive");
+}
+
+#[test]
+fn a_worker_that_closes_its_server_closes_the_copy() {
+    let mut fleet = Fleet::new(Scheduling::RoundRobin);
+    let code = "const s = require('http').createServer((q, s) => s.end('ok')).listen(0);
+                process.on('message', () => s.close());";
+    let (runs, address) = fleet.serve(2, code);
+    let inode = fleet.inode(address);
+    let has = |fleet: &Fleet, run| {
+        let pid = fleet.workers[&run].child.id();
+        crate::sys::kin::sockets(pid).into_iter().any(|(_, socket)| socket == inode)
+    };
+    fleet.until("both have one", |fleet| runs.iter().all(|run| has(fleet, *run)));
+    fleet.hub().say(runs[0], "close".into());
+    fleet.until("it is closed", |fleet| !has(fleet, runs[0]));
+    assert!(has(&fleet, runs[1]));
+}
+
+#[test]
+fn a_connection_is_not_accepted_for_a_worker_whose_last_handle_is_on_its_way() {
+    let mut fleet = Fleet::new(Scheduling::RoundRobin);
+    let (a, b) = (free_port(), free_port());
+    let busy = fleet.path("busy");
+    let code = format!(
+        "const http = require('http'), fs = require('fs');
+         const answer = (q, s) => s.end('ok');
+         http.createServer(answer).listen({a}).on('listening', () => http.createServer(answer).listen({b}));
+         process.on('message', () => {{
+             fs.writeFileSync('{busy}', '');
+             const until = Date.now() + 1500;
+             while (Date.now() < until);
+         }});"
+    );
+    let run = fleet.spawn("web", 0, &code);
+    fleet.until("it listens twice", |fleet| {
+        [a, b].iter().all(|port| {
+            fleet.seen.iter().any(
+                |e| matches!(e, NodeEvent::Listening { address, .. } if address.ends_with(&port.to_string())),
+            )
+        })
+    });
+    let ports = [a, b].map(|port| std::net::SocketAddr::from(([127, 0, 0, 1], port)));
+    assert!(ports.iter().all(|port| !get(*port).is_empty()));
+    fleet.hub().say(run, "be busy".into());
+    fleet.until("it is busy", |_| std::path::Path::new(&busy).exists());
+    let mut clients = ports.map(|port| Client::connect(port).unwrap());
+    clients.iter_mut().for_each(|c| c.ask("/").unwrap());
+    // One is handed to it, which it does not see. The other one stays in the kernel, and survives us.
+    fleet.kill_daemon();
+    fleet.start_daemon();
+    for client in &mut clients {
+        assert_eq!(client.answer().unwrap().0, "ok");
+    }
+}

@@ -16,7 +16,7 @@ fn events_about_nobody_change_nothing() {
     let key = TimerKey { worker: WorkerId(7), epoch: Epoch(1), kind: TimerKind::Start };
     for event in [
         Event::Spawned { run, pid: 1 },
-        Event::SpawnFailed { run, what: String::new() },
+        Event::SpawnFailed { run, what: String::new(), may_pass: true },
         Event::Online { run },
         Event::Exited { run, exit, survivors: true },
         Event::TreeGone { run },
@@ -89,9 +89,41 @@ fn inherited_sockets_are_served_from_the_spawn_on() {
 fn a_process_that_cannot_be_made_fails_at_once_and_the_order_says_so() {
     let mut story = Story::new();
     story.order(start(app("web")));
-    let failed = Event::SpawnFailed { run: story.run(1), what: "exec `/x`: no such file".to_owned() };
+    let what = "exec `/x`: no such file".to_owned();
+    let failed = Event::SpawnFailed { run: story.run(1), what, may_pass: false };
     assert_eq!(story.event(failed), "keep 1.1 Current Failed; close web; reply 1: 0 Launched Failed");
     assert_eq!(story.sees(0), "Failed r0 u0 (failed to exec `/x`: no such file)");
+}
+
+#[test]
+fn a_process_that_cannot_be_made_for_now_is_tried_again_and_counted_once() {
+    let mut story = Story::with(app("web"));
+    let fails = |story: &Story| {
+        let what = "make a process: no room".to_owned();
+        Event::SpawnFailed { run: story.run(1), what, may_pass: true }
+    };
+    assert_eq!(story.exits(1, Exit::Code(1)), "spawn 1.2 Current r1");
+    assert_eq!(story.event(fails(&story)), "keep 1.2 Current Backoff; timer Start 100");
+    assert_eq!(story.sees(0), "Backoff r1 u0 (failed to make a process: no room)");
+    assert_eq!(story.due(0, "Start"), "spawn 1.3 Current r1");
+    assert_eq!(story.event(fails(&story)), "keep 1.3 Current Backoff; timer Start 150");
+    assert_eq!(story.due(0, "Start"), "spawn 1.4 Current r1");
+    story.spawned(1);
+    assert_eq!(story.sees(0), "Running r1 u0 (exit code 1)", "why it was started, not what was in the way");
+    assert_eq!(story.exits(1, Exit::Code(1)), "spawn 1.5 Current r2");
+    assert_eq!(story.event(fails(&story)), "keep 1.5 Current Backoff; timer Start 100", "patience is anew");
+}
+
+#[test]
+fn a_first_start_that_finds_no_room_is_answered_and_can_be_ordered_again_at_once() {
+    let mut story = Story::new();
+    story.order(start(app("web")));
+    let what = "make a process: no room".to_owned();
+    let failed = Event::SpawnFailed { run: story.run(1), what, may_pass: true };
+    let answer = "keep 1.1 Current Backoff; timer Start 100; reply 1: 0 Launched Backoff";
+    assert_eq!(story.event(failed), answer);
+    assert_eq!(story.order(start(app("web"))), "spawn 1.2 Current r0");
+    assert_eq!(story.due(0, "Start"), "", "the timer is stale");
 }
 
 #[test]
@@ -136,7 +168,7 @@ fn a_delay_is_waited_for_and_a_stop_ends_the_wait() {
     assert_eq!(story.due(0, "Start"), "spawn 1.2 Current r1");
     story.spawned(1);
     story.exits(1, Exit::Code(1));
-    assert_eq!(story.order(stop()), "keep 1.2 Current Down; close web; reply 2: 0 Stopped Down");
+    assert_eq!(story.order(stop()), "sweep 1.2; keep 1.2 Current Down; close web; reply 2: 0 Stopped Down");
     assert_eq!(story.due(0, "Start"), "");
     assert_eq!(story.order(restart()), "spawn 1.3 Current r1");
 }
@@ -161,7 +193,7 @@ fn a_stop_is_answered_when_the_tree_is_gone() {
     assert_eq!(story.due(0, "Kill"), "keep 1.1 Current Stopping; signal 1.1 9 tree; timer Unkillable 1600");
     let gone = story.event(Event::TreeGone { run });
     assert_eq!(gone, "keep 1.1 Current Down; close web; reply 2: 0 Stopped Down");
-    assert_eq!(story.order(stop()), "keep 1.1 Current Down; reply 3: 0 Untouched Down");
+    assert_eq!(story.order(stop()), "sweep 1.1; keep 1.1 Current Down; reply 3: 0 Untouched Down");
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn step_with_death() -> impl Strategy<Value = Step> {
 }
 
 /// Apps of all kinds.
-fn kind(n: usize) -> App {
+pub(super) fn kind(n: usize) -> App {
     let ms = Duration::from_millis;
     let cluster = |name| App { mode: Mode::Cluster, ..app(name) };
     match n {

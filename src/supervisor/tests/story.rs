@@ -117,6 +117,7 @@ fn told(effect: &Effect) -> Option<String> {
         Effect::Signal { run, signal, tree } => {
             format!("signal {run} {signal}{}", if *tree { " tree" } else { "" })
         }
+        Effect::Sweep { run } => format!("sweep {run}"),
         Effect::SayShutdown { run } => format!("say shutdown {run}"),
         Effect::Drain { run, grace } => format!("drain {run} {}", grace.as_millis()),
         Effect::Probe { run, .. } => format!("probe {run}"),

@@ -2,7 +2,7 @@
 //! can die between any two effects. Everything random comes from one seed.
 
 use crate::model::app::{App, Env, Mode, Program};
-use crate::model::order::Outcome;
+use crate::model::order::{Deed, Outcome};
 use crate::model::policy::{Limits, Logs, Readiness, Restart, Scheduling, Stop};
 use crate::model::usage::Usage;
 use crate::model::{Bytes, Desired, Exit, Order, Reason, Run, Stamp, State, WorkerId};
@@ -71,9 +71,68 @@ struct Held {
     children: bool,
 }
 
+/// What goes wrong with one effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The daemon dies before it, and after it.
+    DiesBefore,
+    DiesAfter,
+    /// A process cannot be made; `true`: for now.
+    Unmade(&'static str, bool),
+    /// It ends before the daemon hears that it is there.
+    EndsEarly,
+    /// Its end is told twice.
+    EndsTwice,
+    /// It never says a word.
+    Mute,
+    /// It is lost on its way: a signal, a message, a record.
+    Lost,
+    /// It was gone before the signal came.
+    GoneBefore,
+    /// A timer comes late, or twice.
+    Late,
+    Twice,
+}
+
+impl Fault {
+    /// All that can go wrong with an effect.
+    fn of(effect: &Effect) -> Vec<Fault> {
+        use Fault::*;
+        let own: &[Fault] = match effect {
+            Effect::Spawn(_) => &[
+                Unmade("make a process: EAGAIN", true),
+                Unmade("make a process: ENOMEM", true),
+                Unmade("make a pipe: EMFILE", true),
+                Unmade("run its program: ENOENT", false),
+                Unmade("run its program: EACCES", false),
+                EndsEarly,
+                EndsTwice,
+                Mute,
+            ],
+            Effect::Signal { .. } => &[Lost, GoneBefore],
+            Effect::Sweep { .. } => &[Lost],
+            Effect::Keep(_) | Effect::SayShutdown { .. } | Effect::Drain { .. } | Effect::Reply { .. } => {
+                &[Lost]
+            }
+            Effect::Timer { .. } => &[Late, Twice],
+            Effect::Probe { .. } => &[Twice],
+            Effect::Forget { .. } | Effect::CloseListeners { .. } | Effect::Publish(_) | Effect::End => &[],
+        };
+        [DiesBefore, DiesAfter].into_iter().chain(own.iter().copied()).collect()
+    }
+}
+
 /// The world round a fleet.
 #[derive(Debug)]
 pub(super) struct World {
+    /// Nothing is left to chance: processes come up and obey.
+    pub(super) tame: bool,
+    /// The fault, and the number of the effect that has it.
+    pub(super) fault: Option<(usize, Fault)>,
+    /// What could go wrong with each effect so far.
+    pub(super) faults: Vec<Vec<Fault>>,
+    /// The record that was lost: the keeper knows an older one.
+    outdated: bool,
     pub(super) fleet: Fleet,
     pub(super) now: Stamp,
     keeper: BTreeMap<u64, Held>,
@@ -99,6 +158,10 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(seed: u64) -> World {
         let mut world = World {
+            tame: false,
+            fault: None,
+            faults: Vec::new(),
+            outdated: false,
             fleet: Fleet::new(Places::default()),
             now: Stamp { boot_ms: 1_000_000, wall_ms: 1_700_000_000_000 },
             keeper: BTreeMap::new(),
@@ -164,8 +227,21 @@ impl World {
             if dies_after == Some(n) {
                 break;
             }
-            self.carry_out(effect);
             self.effects += 1;
+            self.faults.push(Fault::of(&effect));
+            let fault = self.fault.filter(|(at, _)| *at == self.effects).map(|(_, fault)| fault);
+            if fault == Some(Fault::DiesBefore) {
+                dies = true;
+                break;
+            }
+            match fault {
+                None | Some(Fault::DiesAfter) => self.carry_out(effect),
+                Some(fault) => self.go_wrong(effect, fault),
+            }
+            if fault == Some(Fault::DiesAfter) {
+                dies = true;
+                break;
+            }
             if self.dies_at == Some(self.effects) {
                 dies = true;
                 break;
@@ -181,6 +257,96 @@ impl World {
         }
     }
 
+    /// Carries an effect out, but not as it should.
+    fn go_wrong(&mut self, effect: Effect, fault: Fault) {
+        if let Effect::Spawn(record) = &effect {
+            self.check_spawn(record);
+        }
+        match (effect, fault) {
+            (Effect::Spawn(record), Fault::Unmade(what, may_pass)) => {
+                self.make(record, Some((what, may_pass)));
+            }
+            (Effect::Spawn(record), Fault::EndsEarly) => {
+                let run = record.run;
+                self.make(record, None);
+                let spawned = self.mail.pop().expect("it is spawned");
+                self.end(run, Exit::Code(1), false);
+                self.mail.push(spawned);
+            }
+            (Effect::Spawn(record), Fault::EndsTwice) => {
+                let run = record.run;
+                self.make(record, None);
+                self.end(run, Exit::Code(1), false);
+                let again = self.mail.last().expect("it has ended").clone();
+                self.mail.push(again);
+            }
+            (Effect::Spawn(record), Fault::Mute) => {
+                let entry = record.run.entry;
+                self.make(record, None);
+                self.keeper.get_mut(&entry).expect("it is held").introduced = true;
+            }
+            (Effect::Signal { run, .. }, Fault::GoneBefore) => self.end(run, Exit::Code(7), false),
+            (Effect::Reply { ticket, .. }, Fault::Lost) => {
+                assert!(self.open.remove(&ticket), "{ticket:?} is answered twice");
+            }
+            (Effect::Keep(record), Fault::Lost) => {
+                self.outdated = true;
+                // What is new is in the keeper all the same: its entry is made by the descriptors.
+                match self.keeper.get_mut(&record.run.entry) {
+                    // The count goes with the role.
+                    Some(held) => {
+                        if held.record.role == Role::Replacement && record.role == Role::Current {
+                            *self.restarts.entry(record.worker).or_default() += 1;
+                        }
+                        held.record.role = record.role;
+                    }
+                    None => self.keep(record),
+                }
+            }
+            (_, Fault::Lost) => {}
+            (Effect::Timer { key, after }, Fault::Late) => {
+                let due = self.now.after(after * 3).boot_ms;
+                self.timers.push((due, key));
+            }
+            (effect, Fault::Twice) => {
+                self.carry_out(effect.clone());
+                self.carry_out(effect);
+            }
+            (effect, fault) => panic!("{fault:?} is nothing that can happen to {effect:?}"),
+        }
+    }
+
+    /// An answer says what is so.
+    fn assert_true(&self, outcome: &Outcome) {
+        let Outcome::Done { touched } = outcome else { return };
+        for one in touched {
+            let worker = self.fleet.workers.get(&one.id);
+            if let Some(worker) = worker {
+                let record = &worker.current.record;
+                assert_eq!((one.state, &one.reason), (record.state, &record.reason), "{one:?}");
+            }
+            let lives = self
+                .keeper
+                .values()
+                .any(|held| held.record.worker == one.id && matches!(held.process, Process::Alive { .. }));
+            let known = self
+                .keeper
+                .values()
+                .any(|held| held.record.worker == one.id && !matches!(held.process, Process::None));
+            match (one.deed, one.state) {
+                // It may have been started again since by another order.
+                (Deed::Stopped, state) => assert!(!self.tame || (state == State::Down && !lives), "{one:?}"),
+                (Deed::Deleted, _) => assert!(worker.is_none() && !lives, "{one:?}"),
+                (_, State::Running | State::Ready) => assert!(known, "{one:?}"),
+                (_, State::Backoff | State::Failed) => {
+                    let told = !matches!(one.reason, Reason::Started | Reason::Adopted);
+                    assert!(told, "{one:?}");
+                }
+                (_, State::Down | State::Starting | State::Stopping) => {}
+            }
+        }
+    }
+
     fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::Keep(record) => self.keep(record),
@@ -192,6 +358,9 @@ impl World {
             }
             Effect::Spawn(record) => self.spawn(record),
             Effect::Signal { run, signal, tree: _ } => self.signal(run, signal),
+            Effect::Sweep { run } => {
+                assert!(!self.live().contains(&run), "{run} is swept while it lives");
+            }
             Effect::SayShutdown { run } => self.signal(run, 2),
             Effect::Drain { run, .. } => {
                 if self.keeper.get(&run.entry).is_some_and(|held| held.manners == Manners::Obedient) {
@@ -199,7 +368,7 @@ impl World {
                 }
             }
             Effect::Probe { run, .. } => {
-                if self.dice(3) == 0 {
+                if !self.tame && self.dice(3) == 0 {
                     let health = Err("it is busy".to_owned());
                     self.mail.push((run.entry, Event::Probed { run, health }));
                 }
@@ -218,6 +387,7 @@ impl World {
             Effect::Publish(_) => {}
             Effect::Reply { ticket, outcome } => {
                 assert!(self.open.remove(&ticket), "{ticket:?} is answered twice");
+                self.assert_true(&outcome);
                 self.answers.push(outcome);
             }
             Effect::End => {
@@ -249,6 +419,14 @@ impl World {
     }
 
     fn spawn(&mut self, record: Record) {
+        self.check_spawn(&record);
+        let failed = !self.tame && !self.calm && self.dice(12) == 0;
+        let may_pass = failed && self.dice(2) == 0;
+        self.make(record, failed.then_some(("exec `/usr/bin/node`: out of luck", may_pass)));
+    }
+
+    /// It is the one next process of its entry, and counted right.
+    fn check_spawn(&mut self, record: &Record) {
         let run = record.run;
         assert!(self.spawned.insert(run), "{run} is spawned twice");
         let held = self.keeper.get(&run.entry);
@@ -257,7 +435,9 @@ impl World {
             assert!(run.generation > held.record.run.generation, "{run} is no new generation");
         }
         let is_new = !self.restarts.contains_key(&record.worker);
-        let is_retry = held.is_some_and(|held| held.failed && held.record.state == State::Starting);
+        let is_retry = held.is_some_and(|held| {
+            held.failed && (held.record.state == State::Starting || held.record.retry.is_some())
+        });
         let restarts = self.restarts.entry(record.worker).or_default();
         match record.role {
             Role::Current if is_new || is_retry || record.reason == Reason::Started => {}
@@ -268,10 +448,21 @@ impl World {
         if record.role == Role::Current {
             assert_eq!(record.restarts, *restarts, "restarts of worker {}", record.worker);
         }
-        let failed = !self.calm && self.dice(12) == 0;
-        let process = if failed {
-            let what = "exec `/usr/bin/node`: out of luck".to_owned();
-            self.mail.push((run.entry, Event::SpawnFailed { run, what }));
+        let other = |held: &Held| {
+            let (role, worker) = (held.record.role, held.record.worker);
+            let same = worker == record.worker && role == Role::Current && record.role == Role::Current;
+            same && held.record.run.entry != run.entry && matches!(held.process, Process::Alive { .. })
+        };
+        assert!(!self.keeper.values().any(other), "worker {} gets a second current process", record.worker);
+    }
+
+    /// Makes the process, or fails to.
+    fn make(&mut self, record: Record, failure: Option<(&str, bool)>) {
+        let run = record.run;
+        let failed = failure.is_some();
+        let process = if let Some((what, may_pass)) = failure {
+            let what = what.to_owned();
+            self.mail.push((run.entry, Event::SpawnFailed { run, what, may_pass }));
             Process::None
         } else {
             self.next_pid += 1;
@@ -279,6 +470,7 @@ impl World {
             Process::Alive { pid: self.next_pid, run }
         };
         let manners = match self.dice(20) {
+            _ if self.tame => Manners::Obedient,
             0 if !self.calm => Manners::Immortal,
             1..4 => Manners::Stubborn,
             4..7 => Manners::LeavesChildren,
@@ -375,7 +567,7 @@ impl World {
         }
         self.feed(match what % 6 {
             0 => Event::Spawned { run, pid: 1 },
-            1 => Event::SpawnFailed { run, what: "try".to_owned() },
+            1 => Event::SpawnFailed { run, what: "try".to_owned(), may_pass: entry % 2 == 0 },
             2 => Event::Exited { run, exit: Exit::Code(1), survivors: false },
             3 => Event::TreeGone { run },
             4 => Event::Online { run },
@@ -487,7 +679,10 @@ impl World {
         for worker in self.fleet.workers.values() {
             let record = &worker.current.record;
             let id = worker.id;
-            assert_eq!(self.keeper.get(&record.run.entry).map(|h| &h.record), Some(record), "worker {id}");
+            if !self.outdated {
+                let kept = self.keeper.get(&record.run.entry).map(|held| &held.record);
+                assert_eq!(kept, Some(record), "worker {id}");
+            }
             assert_eq!(record.restarts, self.restarts.get(&id).copied().unwrap_or(0), "restarts of {id}");
             assert!(worker.replacement.is_none() && worker.queued.is_none(), "worker {id} still reloads");
             let lives = alive.remove(&record.run);

@@ -1,0 +1,155 @@
+//! What is on its way through the daemon when it dies, alone or with the keeper: connections, and commands.
+
+use crate::support::{TestHome, free_port, need, wait_for};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+/// A request that is sent, and not answered yet.
+struct Asked(TcpStream);
+
+impl Asked {
+    fn on(port: u16) -> Asked {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        Asked(stream)
+    }
+
+    fn answer(mut self) -> Result<(), String> {
+        let mut text = String::new();
+        self.0.read_to_string(&mut text).map_err(|e| e.to_string())?;
+        if text.starts_with("HTTP/1.1 200") { Ok(()) } else { Err(text) }
+    }
+}
+
+/// What became of them.
+fn failed(asked: Vec<Asked>) -> Vec<String> {
+    asked.into_iter().filter_map(|one| one.answer().err()).collect()
+}
+
+fn start(home: &TestHome, port: u16, code: &str, args: &[&str]) {
+    need("node", "apt-get install nodejs");
+    let script = home.file("web.js", code).display().to_string();
+    let all: Vec<&str> = ["start", &script, "--name", "web"].iter().chain(args).copied().collect();
+    home.command(&all).env("PORT", port.to_string()).output().unwrap();
+    wait_for("an answer", || Asked::on(port).answer());
+}
+
+/// Kills both at one instant, and waits until they are gone.
+fn kill_both(home: &TestHome) {
+    let text = std::fs::read_to_string(home.path().join("keeper.lock")).unwrap();
+    let both = [text.trim().parse::<i32>().unwrap(), home.daemon_pid()];
+    let [keeper, daemon] = both.map(|pid| pid.to_string());
+    std::process::Command::new("kill").args(["-9", &keeper, &daemon]).status().unwrap();
+    // A daemon that was a moment late has replaced its keeper already.
+    wait_for("the end of both", || {
+        let left = [both[0], both[1]].into_iter().filter(|pid| crate::support::is_alive(*pid)).count();
+        if left == 0 { Ok(()) } else { Err(format!("{both:?}")) }
+    });
+}
+
+#[test]
+fn connections_that_every_instance_has_refused_survive_the_daemon() {
+    let home = TestHome::new();
+    let port = free_port();
+    let code = "const s = require('http').createServer((q, s) => setTimeout(() => s.end('ok'), 700));
+                s.maxConnections = 1; s.listen(process.env.PORT);";
+    start(&home, port, code, &["-i", "4"]);
+    let pids = home.pids();
+    let asked: Vec<Asked> = (0..12).map(|_| Asked::on(port)).collect();
+    wait_for("some to wait in the daemon", || {
+        let held = home.ok(&["jlist"]).out;
+        if held.is_empty() { Err(held) } else { Ok(()) }
+    });
+    for _ in 0..3 {
+        home.kill_daemon();
+    }
+    assert_eq!(failed(asked), Vec::<String>::new());
+    assert_eq!((home.pids(), home.restarts()), (pids, vec![0; 4]));
+}
+
+const PLAIN: &str = "require('http').createServer((q, s) => s.end('ok')).listen(process.env.PORT)";
+
+#[test]
+fn nobody_is_refused_while_neither_keeper_nor_daemon_lives_and_the_next_answers_all() {
+    let home = TestHome::new();
+    let port = free_port();
+    start(&home, port, PLAIN, &["-i", "2"]);
+    let (pids, mut waiting) = (home.pids(), Vec::new());
+    for _ in 0..3 {
+        kill_both(&home);
+        waiting.extend((0..20).map(|_| Asked::on(port)));
+        // The next command finds them, and the socket.
+        assert_eq!(home.pids(), pids);
+    }
+    assert_eq!(failed(waiting), Vec::<String>::new());
+    // It is the same socket still: a reload, with one in the backlog, and a stop that frees the port.
+    home.ok(&["reload", "web"]);
+    kill_both(&home);
+    let one = Asked::on(port);
+    home.ok(&["restart", "web"]);
+    assert_eq!(one.answer(), Ok(()));
+    home.ok(&["stop", "web"]);
+    drop(std::net::TcpListener::bind(("0.0.0.0", port)).unwrap());
+}
+
+#[test]
+fn without_the_preload_the_socket_is_bound_again() {
+    let home = TestHome::new();
+    let port = free_port();
+    start(&home, port, PLAIN, &["-i", "2", "--no-preload"]);
+    let pids = home.pids();
+    kill_both(&home);
+    assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
+    assert_eq!(home.pids(), pids);
+    wait_for("an answer", || Asked::on(port).answer());
+}
+
+/// Runs a command and kills the daemon once it has begun; its answer must be whole.
+fn cut(home: &TestHome, args: &[&str], begun: impl Fn() -> bool) -> String {
+    let child = home
+        .command(args)
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_for("the command to begin", || if begun() { Ok(()) } else { Err(String::new()) });
+    crate::support::kill(home.daemon_pid(), "KILL");
+    let done = child.wait_with_output().unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    assert!(done.status.success(), "{args:?}: {said}");
+    said
+}
+
+#[test]
+fn a_command_over_which_the_daemon_dies_is_finished_by_the_next_which_answers() {
+    let home = TestHome::new();
+    home.file("rest.sh", "trap 'sleep 0.3; exit 0' INT; while :; do sleep 0.05; done\n");
+    let states = home.path().join("state");
+    let written = || std::fs::read_dir(&states).map_or(0, |files| files.count());
+    cut(&home, &["start", "rest.sh", "-i", "20", "-x"], || written() > 5);
+    assert_eq!(home.statuses(), ["online"; 20]);
+    let any = |status: &str| home.statuses().iter().any(|one| one == status);
+    cut(&home, &["restart", "rest"], || any("stopping"));
+    assert_eq!((home.statuses(), home.restarts()), (vec!["online".to_owned(); 20], vec![1; 20]));
+    cut(&home, &["scale", "rest", "+3"], || written() > 20);
+    assert_eq!(home.statuses(), ["online"; 23]);
+    cut(&home, &["scale", "rest", "4"], || any("stopping"));
+    assert_eq!(home.statuses(), ["online"; 4]);
+    cut(&home, &["stop", "rest"], || any("stopping"));
+    assert_eq!(home.statuses(), ["stopped"; 4]);
+    cut(&home, &["delete", "rest"], || true);
+    assert_eq!(home.statuses(), Vec::<String>::new());
+}
+
+#[test]
+fn a_reload_over_which_the_daemon_dies_goes_on() {
+    let home = TestHome::new();
+    let port = free_port();
+    start(&home, port, PLAIN, &["-i", "6"]);
+    let one = || home.restarts().contains(&1);
+    let said = cut(&home, &["reload", "web", "--parallel", "1"], one);
+    assert_eq!((home.statuses(), home.restarts()), (vec!["online".to_owned(); 6], vec![1; 6]), "{said}");
+    assert!(said.contains("6"), "{said}");
+}

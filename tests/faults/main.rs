@@ -1,0 +1,29 @@
+//! The fault driver: a real fleet under log and HTTP load whose daemon and keeper are killed at every named point and at
+//! random moments, and what the README promises checked number by number.
+//!
+//! `PMON_SEED` replays the choices of a run, `PMON_FAULT_MINUTES=60` makes the random part an hour,
+//! `PMON_FAULTS_PM2=1` measures PM2 in the same load. `target/faults-*.md` has the figures afterwards.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a test may panic, prints its figures, and waits for real things"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod dice;
+mod fleet;
+mod follow;
+mod lines;
+mod named;
+mod orders;
+mod pm2;
+mod points;
+mod random;
+mod report;
+mod slow;
+mod story;

@@ -1,0 +1,114 @@
+//! Death at any moment: whoever, whenever, while whatever.
+
+use crate::dice::Dice;
+use crate::fleet::{Fleet, signal};
+use crate::support::{is_alive, pause_for, wait_for};
+use std::time::{Duration, Instant};
+
+/// Seconds without `PMON_FAULT_MINUTES`.
+const SHORT: u64 = 15;
+
+fn length() -> Duration {
+    let minutes = std::env::var("PMON_FAULT_MINUTES").ok().and_then(|text| text.parse::<u64>().ok());
+    Duration::from_secs(minutes.map_or(SHORT, |minutes| minutes * 60))
+}
+
+/// One fault.
+fn strike(fleet: &mut Fleet, dice: &mut Dice, may_freeze: bool) {
+    let lost = fleet.rr_failed();
+    let mut both = false;
+    match dice.below(100) {
+        0..60 => {
+            fleet.kill_daemon();
+            fleet.report.killed("daemon");
+        }
+        60..80 => {
+            fleet.kill_keeper();
+            fleet.report.killed("keeper");
+        }
+        80..92 => {
+            // Anywhere in the middle of the replacement.
+            let first_keeper = dice.below(2) == 0;
+            if first_keeper {
+                fleet.kill_keeper()
+            } else {
+                fleet.kill_daemon()
+            }
+            pause_for(Duration::from_micros(dice.below(60_000)));
+            if first_keeper {
+                fleet.kill_daemon()
+            } else {
+                fleet.kill_keeper()
+            }
+            fleet.report.killed("one after the other");
+            both = true;
+        }
+        92..98 => {
+            fleet.kill_both();
+            fleet.report.killed("both");
+            both = true;
+        }
+        _ if may_freeze => {
+            let daemon = fleet.daemon_pid();
+            signal(daemon, "STOP");
+            wait_for("the end of a frozen daemon", || {
+                if is_alive(daemon) { Err(daemon.to_string()) } else { Ok(()) }
+            });
+            fleet.report.killed("frozen daemon");
+        }
+        _ => {}
+    }
+    if both {
+        // Whoever is asked next finds the fleet.
+        fleet.home.run(&["list"]);
+        fleet.report.rr_both += fleet.rr_failed() - lost;
+    }
+}
+
+#[test]
+fn death_at_any_moment_harms_nobody() {
+    let mut dice = Dice::new("death_at_any_moment_harms_nobody");
+    let (length, begun) = (length(), Instant::now());
+    let mut fleet = Fleet::start(&format!("Deaths at random moments, {} s", length.as_secs()));
+    let may_freeze = length.as_secs() > SHORT;
+    while begun.elapsed() < length {
+        for _ in 0..=dice.below(4) {
+            pause_for(Duration::from_micros(dice.below(300_000)));
+            order_and_strike(&mut fleet, &mut dice, may_freeze);
+        }
+        fleet.check("deaths at random moments");
+    }
+    let report = fleet.finish();
+    report.print("random");
+    assert!(report.followed.is_exact(), "who follows: {:?}", report.followed);
+    assert_eq!(report.exits, report.exits_known);
+    // What ran and ended within the moment in which the keeper died is run again.
+    assert!(report.restarts_off.abs() <= 2, "{}", report.restarts_off);
+}
+
+/// A fault, and half of the time an order under way while it happens.
+fn order_and_strike(fleet: &mut Fleet, dice: &mut Dice, may_freeze: bool) {
+    let order = dice.of(&[
+        &["restart", "victim"][..],
+        &["reload", "turnover"],
+        &["start", "rest.sh", "--name", "extra", "-f", "-i", "4"],
+        &["delete", "extra"],
+        &["save"],
+        &["scale", "extra", "+2"],
+        &[],
+        &[],
+        &[],
+        &[],
+    ]);
+    if order.is_empty() {
+        return strike(fleet, dice, may_freeze);
+    }
+    let mut given = fleet.home.command(order).spawn().unwrap();
+    pause_for(Duration::from_micros(dice.below(120_000)));
+    strike(fleet, dice, may_freeze);
+    // It says what came of it; it does not hang.
+    wait_for(&format!("the answer to {order:?}"), || match given.try_wait() {
+        Ok(Some(_)) => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+}
