@@ -80,6 +80,8 @@ pub(super) async fn serve(listener: StdListener, desk: Desk) -> io::Result<()> {
             refuse(&stream, why);
             continue;
         }
+        // The place was kept while nobody came.
+        place.said();
         tokio::spawn(session::serve(stream, desk.clone(), place));
     }
 }

@@ -6,7 +6,8 @@
 //!      └─ could not be started           └─▶ Over               shut down, or the first one failed
 //! ```
 //! One that has been given to us (`adopted`) is no child of ours: its pidfd says when it has ended. One that has said
-//! PING and then nothing more for ten seconds is frozen, and killed.
+//! PING and then nothing more for ten seconds is killed, if it is stopped; if it is not, after twenty seconds if it
+//! uses a CPU all the time, else after a minute.
 //!
 //! A SIGKILL is harmless here and never counts as a crash: whoever kills daemons all day must not make pipes
 //! fill while we wait.
@@ -14,10 +15,12 @@
 use super::datagram;
 use super::image::DaemonImage;
 use crate::model::Exit;
+use crate::sys::processes::Seen;
 use crate::sys::spawn::{SpawnError, Spawned};
-use crate::sys::{child, fd};
+use crate::sys::{child, fd, proc};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 /// How a daemon is made.
 pub trait Start {
@@ -62,10 +65,28 @@ struct Alive {
     adopted: bool,
     /// When it must have said something, once it has said PING.
     silent_at_ms: Option<u64>,
+    /// What it had used when that time was over before.
+    doubts: Vec<Duration>,
 }
 
-/// So long may a daemon say nothing: four of its pings.
+/// So long may a daemon say nothing that is stopped: it pings every second.
 const SILENCE_MS: u64 = 10_000;
+/// So many times that long may one that is not: a machine out of breath, or a disk, keeps it from its work.
+const DOUBTS: usize = 6;
+/// Unless it uses this much of a CPU in the meantime, and so goes round in circles.
+const SPIN: Duration = Duration::from_secs(8);
+
+impl Alive {
+    /// It has said nothing for long: true if it will not either.
+    fn is_frozen(&mut self) -> bool {
+        let pid = self.process.pid;
+        let used = Duration::from_nanos(proc::cpu_clock(pid).unwrap_or_default());
+        let stopped = Seen::read(pid).is_some_and(|seen| seen.stopped);
+        let spins = self.doubts.last().is_some_and(|before| used.saturating_sub(*before) >= SPIN);
+        self.doubts.push(used);
+        stopped || spins || self.doubts.len() >= DOUBTS
+    }
+}
 
 /// Our end of its link.
 #[derive(Debug)]
@@ -98,7 +119,14 @@ impl<S: Start> Daemon<S> {
     /// Takes over a daemon that has outlived its keeper.
     pub(super) fn adopt(&mut self, process: Spawned, socket: OwnedFd) {
         let link = LinkState::Open(socket);
-        self.state = State::Alive(Alive { process, link, ready: true, adopted: true, silent_at_ms: None });
+        self.state = State::Alive(Alive {
+            process,
+            link,
+            ready: true,
+            adopted: true,
+            silent_at_ms: None,
+            doubts: Vec::new(),
+        });
         self.starts = 1;
     }
 
@@ -132,6 +160,7 @@ impl<S: Start> Daemon<S> {
             ready: image.ready,
             adopted: image.adopted,
             silent_at_ms: image.pings.then_some(now_ms + SILENCE_MS),
+            doubts: Vec::new(),
         });
         daemon.ever_ready = image.ever_ready;
         daemon.starts = image.starts;
@@ -154,6 +183,7 @@ impl<S: Start> Daemon<S> {
             && (ping || alive.silent_at_ms.is_some())
         {
             alive.silent_at_ms = Some(now_ms + SILENCE_MS);
+            alive.doubts.clear();
         }
     }
 
@@ -196,6 +226,10 @@ impl<S: Start> Daemon<S> {
     /// first cannot be started and nothing is lost by giving up.
     pub(super) fn act(&mut self, now_ms: u64, holds_any: bool) -> io::Result<Option<u64>> {
         if let State::Alive(alive) = &mut self.state {
+            if matches!(alive.link, LinkState::Open(_)) && !alive.is_frozen() {
+                alive.silent_at_ms = Some(now_ms + SILENCE_MS);
+                return Ok(None);
+            }
             // A pidfd: the signal cannot reach anybody else, at worst a zombie.
             let _ending = child::send(&alive.process.pidfd, libc::SIGKILL);
             match &mut alive.link {
@@ -220,7 +254,14 @@ impl<S: Start> Daemon<S> {
         let program = self.upgrade.as_ref().unwrap_or(&self.program).as_fd();
         let ready = self.ready.as_ref().map(AsFd::as_fd);
         let process = self.starter.start(program, theirs.as_fd(), ready).map_err(io::Error::other)?;
-        Ok(Alive { process, link: LinkState::Open(ours), ready: false, adopted: false, silent_at_ms: None })
+        Ok(Alive {
+            process,
+            link: LinkState::Open(ours),
+            ready: false,
+            adopted: false,
+            silent_at_ms: None,
+            doubts: Vec::new(),
+        })
     }
 
     /// It serves: what it runs is good, and whoever waited knows.

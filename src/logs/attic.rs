@@ -248,7 +248,8 @@ impl Sweeper {
         if let Some(plan) = state.plan.as_ref().filter(|plan| plan.rotation.enabled) {
             let rest = left.iter().map(|(_, kept)| kept).filter(|kept| !gone.contains(kept.path.as_path()));
             let limit = plan.rotation.max_total_size.get();
-            let over = overdraft(rest, live.values().sum(), limit);
+            let left_behind = strays(&plan.logs_dir, logs, left);
+            let over = overdraft(rest, live.values().sum::<u64>().saturating_add(left_behind), limit);
             gone.extend(over.into_iter().map(|kept| kept.path.as_path()));
         }
         let gone: BTreeSet<PathBuf> = gone.into_iter().map(Path::to_owned).collect();
@@ -303,6 +304,18 @@ impl Logs {
         let found = known.or_else(|| Some((None, &state.plan.as_ref()?.rotation)));
         found.filter(|(_, rotation)| rotation.enabled)
     }
+}
+
+/// Bytes of files in the logs' directory that are nobody's: last logs of deleted apps above all. They stay, but count.
+fn strays(dir: &Path, logs: &Logs, left: &[(Option<Arc<str>>, Kept)]) -> u64 {
+    let live = logs.0.keys().map(Family::log);
+    let known: BTreeSet<PathBuf> = live.chain(left.iter().map(|(_, kept)| kept.path.clone())).collect();
+    let entries = std::fs::read_dir(real(dir)).into_iter().flatten().flatten();
+    let others = entries.filter(|entry| !known.contains(&entry.path()));
+    others
+        .filter_map(|entry| entry.metadata().ok().filter(|facts| facts.is_file()))
+        .map(|facts| facts.len())
+        .sum()
 }
 
 fn size(path: &Path) -> u64 {

@@ -34,11 +34,12 @@ pub(super) const COMMANDS: u64 = u64::MAX;
 /// What the threads share.
 #[derive(Debug)]
 pub(super) struct Hall {
+    pub(super) files: Files,
+    // Ends before `run` does, whose end the owner notices: by then nobody moves files any more.
+    pub(super) rotor: Rotor,
     run: Mutex<Run>,
     pub(super) queue: Arc<Queue>,
     pub(super) epoll: OwnedFd,
-    pub(super) files: Files,
-    pub(super) rotor: Rotor,
     pub(super) fanout: Fanout,
     /// For the thread that watches.
     pub(super) watch: Condvar,
@@ -93,6 +94,8 @@ pub(super) struct Run {
     pub(super) stuck: HashMap<u64, Stuck>,
     /// Bytes in memory, by stream.
     pub(super) spilled: HashMap<u64, u64>,
+    /// Dropped bytes that the owner was told of when all seemed well, by stream.
+    pub(super) dropped: HashMap<u64, u64>,
     /// Entries closed before the start.
     pub(super) closing: Vec<u64>,
     pub(super) settling: Vec<oneshot::Sender<()>>,
@@ -126,6 +129,7 @@ impl Hall {
             turn: BTreeSet::new(),
             stuck: HashMap::new(),
             spilled: HashMap::new(),
+            dropped: HashMap::new(),
             closing: Vec::new(),
             settling: Vec::new(),
             notices,

@@ -181,6 +181,7 @@ impl Leader {
             run.ready.remove(&token);
             run.stuck.remove(&token);
             run.spilled.remove(&token);
+            run.dropped.remove(&token);
         }
         drop(run);
         if let Some(known) = gone {

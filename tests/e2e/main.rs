@@ -11,10 +11,15 @@
 mod support;
 
 mod apps;
+mod behave;
+mod clocks;
+mod crowd;
+mod disks;
 mod doors;
 mod errors;
 mod everyday;
 mod fallen;
+mod frozen;
 mod home;
 mod home_spoiled;
 mod inject;
@@ -22,6 +27,7 @@ mod lines;
 mod logs;
 mod matrix;
 mod output;
+mod places;
 mod ports;
 mod reading;
 mod ready;

@@ -13,7 +13,7 @@ pub fn keeper_pid(home: &TestHome) -> i32 {
 }
 
 /// Waits until another keeper than `old` lives and holds everything.
-fn next_keeper(home: &TestHome, old: i32) {
+pub fn next_keeper(home: &TestHome, old: i32) {
     wait_for("another keeper", || {
         let now = keeper_pid(home);
         let holds = home.log().contains(&format!("holds everything pid={now}"));

@@ -182,6 +182,10 @@ async fn only_so_many_are_retained_compressed_and_within_the_budgets() {
         !bench.path("gone-out__2020-01-01_00-00-00.log").exists() || rotated(&bench.path("out.log")).len() < 3
     })
     .await;
+    let before = rotated(&bench.path("out.log")).len();
+    std::fs::write(bench.path("gone-error.log"), vec![b'x'; 400]).unwrap();
+    bench.rotate(Rotation { retain: None, max_total_size: limit, ..small() });
+    until("room for a deleted app's last log", || rotated(&bench.path("out.log")).len() < before).await;
     bench.rotate(Rotation { max_total_size: Bytes(0), max_app_size: Bytes(1100), ..small() });
     until("the app's budget", || {
         let kept: u64 = rotated(&bench.path("out.log")).iter().map(|kept| kept.size).sum();

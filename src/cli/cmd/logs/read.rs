@@ -108,7 +108,7 @@ impl<'a> Reader<'a> {
             };
             match next {
                 Next::Came(incoming) => {
-                    if self.take(incoming)? {
+                    if self.take(*incoming)? {
                         return Ok(End::Over);
                     }
                 }
@@ -316,6 +316,7 @@ fn header(file: &LogFile) -> LogHeader {
         history: true,
         path: None,
         spot: None,
+        at_spot: None,
     }
 }
 
