@@ -4,9 +4,12 @@ use crate::proto::{ClientMessage, DaemonMessage, Decoder, Frame, FrameError, Hel
 use crate::sys::lock::Lock;
 use crate::sys::paths::Home;
 use crate::sys::processes::Seen;
+use crate::sys::user;
+use std::fs::Permissions;
 use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Why there is no connection.
@@ -86,7 +89,7 @@ impl Connection {
         let path = home.socket();
         let socket = match connect_path(&path) {
             Ok(socket) => socket,
-            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+            Err(e) if nobody_is_there(&e) => {
                 return Err(ConnectError::NoDaemon(path));
             }
             Err(source) => return Err(ConnectError::Socket { path, source }),
@@ -170,8 +173,27 @@ impl Connection {
     }
 }
 
+/// No socket, nobody behind it, or something else in its place: a daemon makes it anew.
+fn nobody_is_there(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionRefused, NotADirectory, NotFound};
+    let looped = error.raw_os_error() == Some(libc::ELOOP);
+    looped || matches!(error.kind(), NotFound | ConnectionRefused | NotADirectory)
+}
+
+/// Somebody may have taken our own right to it away.
+fn connect_path(path: &Path) -> io::Result<UnixStream> {
+    let ours = || path.metadata().is_ok_and(|there| there.uid() == user::effective_uid());
+    match connect_as_it_is(path) {
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied && ours() => {
+            std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
+            connect_as_it_is(path)
+        }
+        done => done,
+    }
+}
+
 /// A Unix socket's name holds 107 bytes (unix(7)); longer homes are reached through the directory's descriptor.
-fn connect_path(path: &std::path::Path) -> io::Result<UnixStream> {
+fn connect_as_it_is(path: &Path) -> io::Result<UnixStream> {
     if path.as_os_str().len() < 108 {
         return UnixStream::connect(path);
     }

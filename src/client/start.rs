@@ -2,14 +2,15 @@
 
 use super::call::Client;
 use super::connect::{ConnectError, frozen};
-use crate::sys::detach;
 use crate::sys::lock::Lock;
 use crate::sys::paths::Home;
-use crate::sys::{clock, interrupt};
+use crate::sys::{aside, detach};
+use crate::sys::{clock, interrupt, kin};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::Path;
 use std::time::Duration;
 
 /// What is going on, for people who wait.
@@ -55,8 +56,7 @@ pub(super) fn start(home: &Home, notice: &mut dyn FnMut(Notice)) -> Result<Clien
         return Ok(client);
     }
     notice(Notice::Starting);
-    let log =
-        OpenOptions::new().append(true).create(true).mode(0o600).open(home.daemon_log()).map_err(broken)?;
+    let log = own_log(&home.daemon_log()).map_err(broken)?;
     let (reader, writer) =
         rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| StartError::Spawn(e.into()))?;
     detach::keeper(home, log, writer).map_err(StartError::Spawn)?;
@@ -77,6 +77,19 @@ pub(super) fn start(home: &Home, notice: &mut dyn FnMut(Notice)) -> Result<Clien
     }
 }
 
+/// Opens the daemon's log; one that cannot be, or would have to be read by somebody first, is put aside.
+fn own_log(path: &Path) -> io::Result<File> {
+    let named = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).mode(0o600).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
+    let open = || {
+        let log = options.open(path)?;
+        let a_fifo = log.metadata()?.file_type().is_fifo();
+        if a_fifo { Err(io::ErrorKind::InvalidInput.into()) } else { Ok(log) }
+    };
+    aside::clear(path, open).map_err(named)
+}
+
 /// The daemon of a keeper that lives: the one it is about to start, if it has none. `None`: there is no keeper.
 fn await_daemon(home: &Home) -> Result<Option<Client>, StartError> {
     let deadline = clock::now().boot_ms + PATIENCE_MS;
@@ -85,8 +98,10 @@ fn await_daemon(home: &Home) -> Result<Option<Client>, StartError> {
             Err(ConnectError::NoDaemon(_)) => {}
             other => return Ok(Some(other?)),
         }
-        // A lock that cannot even be tried is left to the keeper, which says why.
-        let held = Lock::attempt(&home.keeper_lock()).is_ok_and(|lock| lock.is_none());
+        // A lock that cannot even be tried is left to the keeper, which says why. Somebody who serves without it is about
+        // to make the home anew.
+        let held = Lock::attempt(&home.keeper_lock()).is_ok_and(|lock| lock.is_none())
+            || kin::server_of(home.mark().as_bytes(), &[]).is_some();
         let now = clock::now().boot_ms;
         if held && now > deadline - PATIENCE_MS + MOMENT_MS {
             // It starts no daemon, and nobody else can while it has the lock.

@@ -1,17 +1,17 @@
 //! Effects → doors. Nothing here waits; what cannot be done at once comes back as an event.
 
+use super::carry;
 use super::keep::complain;
 use super::owner::Owner;
 use super::probe::Subject;
 use super::spawn::Unmade;
+use super::states::State;
 use crate::model::files::WorkerFiles;
 use crate::model::{Exit, Run};
 use crate::supervisor::{Effect, Event, Record};
 use crate::sys::fault;
-use crate::sys::replace::{self, Sync};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::path::Path;
 use tokio::time::Instant;
 
 const SIGKILL: i32 = 9;
@@ -89,6 +89,7 @@ impl Owner {
 
     fn forget(&mut self, run: Run) {
         self.pid_files.remove(&run);
+        self.carried.remove(&run);
         self.states.forget(run.entry);
         let Some(record) = self.entries.remove(&run.entry) else {
             complain("forget a worker", self.link.forget(run.entry));
@@ -108,14 +109,16 @@ impl Owner {
     /// The keeper made the process.
     pub(super) fn spawned(&mut self, run: Run, pid: u32) {
         if let Some(pid_file) = self.pid_files.get(&run).cloned() {
-            write_pid(&pid_file, pid);
+            // Without a newline, as PM2 writes it. Scripts read it; pmon never does.
+            self.scribe.write(pid_file.clone(), pid.to_string().into_bytes());
             self.unsampled.insert(run);
             let member = crate::sys::child::member(pid);
             self.processes.insert(run, super::owner::Process { pid, pid_file, member });
         }
         fault::pass("act.pid_file");
         if let Some(record) = self.entries.get(&run.entry).filter(|record| record.run == run) {
-            self.note_state(record);
+            let state = self.note_state(record);
+            self.carry(run, state.as_ref());
         }
         if let Some(record) = self.entries.get(&run.entry) {
             self.pump.set_source(run.entry, super::spawn::source(record, Some(pid)));
@@ -127,6 +130,13 @@ impl Owner {
         }
     }
 
+    /// Writes into what a process carries who it is, for good.
+    fn carry(&mut self, run: Run, state: Option<&State>) {
+        let Some(carried) = self.carried.remove(&run) else { return };
+        let written = state.map_or(Ok(()), |state| carry::write(&carried, state));
+        complain("write down what a worker carries", written.and_then(|()| carry::seal(&carried)));
+    }
+
     /// The keeper saw it end.
     pub(super) fn exited(&mut self, run: Run, exit: Exit) {
         self.hub.remove(run);
@@ -135,7 +145,7 @@ impl Owner {
         self.unsampled.remove(&run);
         let process = self.processes.remove(&run);
         if let Some(process) = &process {
-            remove_pid(&process.pid_file, process.pid);
+            self.scribe.remove_if(process.pid_file.clone(), process.pid.to_string().into_bytes());
         }
         let generation = u32::try_from(run.generation).unwrap_or(u32::MAX);
         let tag = crate::keeper::Tag { kind: crate::keeper::Tag::CHANNEL, index: generation };
@@ -143,26 +153,5 @@ impl Owner {
         fault::pass("act.exited");
         let survivors = self.root_gone(run, process.and_then(|process| process.member));
         self.happen(Event::Exited { run, exit, survivors });
-    }
-}
-
-/// The pid without a newline, as PM2 writes it. Scripts read it; pmon never does.
-fn write_pid(path: &Path, pid: u32) {
-    let write = || {
-        if let Some(dir) = path.parent() {
-            std::fs::create_dir_all(dir)?;
-        }
-        replace::file(path, pid.to_string().as_bytes(), Sync::Cache)
-    };
-    if let Err(error) = write() {
-        tracing::warn!(path = %path.display(), %error, "failed to write a pid file");
-    }
-}
-
-/// Removes the file, unless the worker's next process has written its own pid there.
-fn remove_pid(path: &Path, pid: u32) {
-    if std::fs::read_to_string(path).is_ok_and(|text| text == pid.to_string()) {
-        // Somebody else may have removed it.
-        drop(std::fs::remove_file(path));
     }
 }

@@ -20,6 +20,8 @@ const LAST_WORDS: usize = 15;
 const MOURNED: usize = 4;
 /// Longest wait for the last lines of a process that has just ended.
 const SETTLE: Duration = Duration::from_secs(1);
+/// A disk gets so long for what is asked of it.
+const DISK_PATIENCE: Duration = Duration::from_secs(15);
 /// The log pump is asked for so long: far longer than a batch takes, shorter than people wait.
 const PUMP_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -32,7 +34,7 @@ pub(super) async fn to(request: Request, desk: &Desk) -> Reply {
         Request::Save { force } => save(force, desk).await,
         Request::Resurrect { key } => resurrect(key, desk).await,
         Request::Flush { select } => flush(select, desk).await,
-        Request::Settings => settings(desk.settings.conf(), desk),
+        Request::Settings => read_settings(desk).await,
         Request::Configure { set, unset } => configure(set, unset, desk).await,
         Request::ReopenLogs => logbook::reopen(desk).await,
         Request::LogSizes { select } => logbook::sizes(&select, desk).await,
@@ -90,6 +92,8 @@ async fn order(order: Order, desk: &Desk) -> Result<Reply, WireError> {
     }
     match answer.await.map_err(gone)? {
         Outcome::Done { mut touched } => {
+            // What it wrote is on the disk, if that takes it: a kill of everything may follow.
+            desk.scribe.settled().await;
             last_words(&mut touched, desk).await;
             Ok(Reply::Done { touched })
         }
@@ -140,23 +144,56 @@ async fn save(force: bool, desk: &Desk) -> Result<Reply, WireError> {
     }
     let path = desk.home.dump();
     let shown = path.display().to_string();
-    match tokio::task::spawn_blocking(move || dump::write(&path, saved)).await {
-        Ok(Ok(())) => Ok(Reply::Saved { path: shown, workers }),
-        Ok(Err(why)) => Err(error(Code::Io, format!("failed to {why}"))),
-        Err(_panic) => Err(error(Code::Internal, "failed to write the dump")),
+    let alone = Arc::clone(&desk.saving).lock_owned();
+    let Ok(alone) = tokio::time::timeout(DISK_PATIENCE, alone).await else {
+        return Err(hangs("write", &shown));
+    };
+    let writing = tokio::task::spawn_blocking(move || {
+        let written = dump::write(&path, saved);
+        drop(alone);
+        written
+    });
+    match tokio::time::timeout(DISK_PATIENCE, writing).await {
+        Ok(Ok(Ok(()))) => Ok(Reply::Saved { path: shown, workers }),
+        Ok(Ok(Err(why))) => Err(error(Code::Io, format!("failed to {why}"))),
+        Ok(Err(_panic)) => Err(error(Code::Internal, "failed to write the dump")),
+        Err(_elapsed) => Err(hangs("write", &shown)),
     }
 }
 
 async fn resurrect(key: Option<u64>, desk: &Desk) -> Result<Reply, WireError> {
     let path = desk.home.dump();
-    let saved = match tokio::task::spawn_blocking(move || dump::read(&path)).await {
-        Ok(Ok(saved)) => saved,
-        Ok(Err(why)) => return Err(error(why.code(), format!("failed to {why}"))),
-        Err(_panic) => return Err(error(Code::Internal, "failed to read the dump")),
+    let shown = path.display().to_string();
+    let reading = tokio::task::spawn_blocking(move || dump::read(&path));
+    let (saved, told) = match tokio::time::timeout(DISK_PATIENCE, reading).await {
+        Ok(Ok(Ok(read))) => read,
+        Ok(Ok(Err(why))) => return Err(error(why.code(), format!("failed to {why}"))),
+        Ok(Err(_panic)) => return Err(error(Code::Internal, "failed to read the dump")),
+        Err(_elapsed) => return Err(hangs("read", &shown)),
     };
+    for what in told {
+        tracing::warn!(what, "not all of the dump was understood");
+        // An owner that is gone needs no telling.
+        drop(desk.letters.send(Letter::Tell { what }).await);
+    }
     let all = Order::Resurrect { saved };
     let keyed = |key| Order::Keyed { key, order: Box::new(all.clone()) };
     order(key.map_or_else(|| all.clone(), keyed), desk).await
+}
+
+/// A disk that does not answer: it may do so later, and then it is done.
+fn hangs(verb: &str, path: &str) -> WireError {
+    error(Code::Io, format!("failed to {verb} `{path}` so far: the disk does not answer"))
+}
+
+async fn read_settings(desk: &Desk) -> Result<Reply, WireError> {
+    let theirs = Arc::clone(&desk.settings);
+    let read = tokio::task::spawn_blocking(move || theirs.conf());
+    match tokio::time::timeout(DISK_PATIENCE, read).await {
+        Ok(Ok(conf)) => settings(conf, desk),
+        Ok(Err(_panic)) => Err(error(Code::Internal, "failed to read the settings")),
+        Err(_elapsed) => Err(hangs("read", &desk.home.settings().display().to_string())),
+    }
 }
 
 fn settings(conf: Result<Conf, SettingsError>, desk: &Desk) -> Result<Reply, WireError> {

@@ -7,7 +7,7 @@
 use super::act::Over;
 use super::keep::{complain, custody};
 use super::owner::{ENDING, Owner, Process};
-use super::{sockets, spawn};
+use super::{mend, sockets, spawn};
 use crate::keeper::{Entry, EntryState, FromKeeper, Link, Tag};
 use crate::logs::{Held, SpillFiles};
 use crate::model::files::WorkerFiles;
@@ -33,6 +33,10 @@ pub(super) struct Handover {
     /// A shutdown was under way.
     pub(super) ending: bool,
     pub(super) notify: Option<OwnedFd>,
+    /// The control socket's file.
+    pub(super) control_file: Option<OwnedFd>,
+    /// What people should know of what was found.
+    pub(super) told: Vec<String>,
     entries: Vec<Entry>,
 }
 
@@ -71,6 +75,7 @@ pub(super) fn read(link: &Link) -> io::Result<Handover> {
                 for (tag, fd) in entry.fds {
                     match tag.kind {
                         Tag::CONTROL => handover.control = Some(fd),
+                        Tag::CONTROL_FILE => handover.control_file = Some(fd),
                         Tag::NOTIFY => handover.notify = Some(fd),
                         _keepers_own => {}
                     }
@@ -106,6 +111,9 @@ impl Owner {
         for entry in listeners {
             self.adopt_listener(entry);
             fault::pass("attach.listener");
+        }
+        for what in handover.told {
+            self.told.find(what);
         }
         let mut found = Vec::new();
         for entry in workers {
@@ -172,11 +180,7 @@ impl Owner {
             Ok(Over { over }) => (over, true),
             Err(_alive) => match serde_json::from_slice::<Record>(&entry.blob) {
                 Ok(record) => (record, false),
-                Err(error) => {
-                    // Another version's: leave the process alone, keep its entry, say so.
-                    tracing::error!(entry = entry.id, %error, "failed to read a worker's record");
-                    return None;
-                }
+                Err(_another_versions) => (self.understand(&entry)?, false),
             },
         };
         let process = fate(&entry, run);
@@ -210,6 +214,34 @@ impl Owner {
             }
         }
         Some(Found { record, process })
+    }
+}
+
+impl Owner {
+    /// The record of an entry in another version's words: as much of it as is understood. Where not even that is, the
+    /// process is left alone, for a daemon that can; its entry is given to nobody else.
+    fn understand(&mut self, entry: &Entry) -> Option<Record> {
+        let parsed = serde_json::from_slice(&entry.blob).map_err(|e| e.to_string());
+        match parsed.and_then(|value| mend::record(value, entry.pid != 0)) {
+            Ok((record, mended)) => {
+                let (app, id) = (record.app.name.as_str(), record.worker.0);
+                tracing::warn!(app, id, ?mended, "a worker's record is of another version");
+                self.told.find(format!(
+                    "not everything is understood that another version said of `{app}` ({id}): {}",
+                    mended.join("; ")
+                ));
+                Some(record)
+            }
+            Err(why) => {
+                let (entry, pid) = (entry.id, entry.pid);
+                tracing::error!(entry, pid, why, "failed to read a worker's record");
+                self.fleet.reserve(entry);
+                self.told.find(format!(
+                    "the keeper has a worker (pid {pid}, 0 for none) whose record cannot be read: {why}; it is left alone"
+                ));
+                None
+            }
+        }
     }
 }
 

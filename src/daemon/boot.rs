@@ -1,14 +1,16 @@
 //! From `pmon daemon` to a daemon that serves, or to one line that says why not.
 
-use super::attach;
+use super::attach::{self, Handover};
 use super::door::Spare;
 use super::keep::Keeper;
 use super::mailbox::{CHANGES, Desk, LETTERS};
 use super::owner::{Outlets, Owner};
+use super::premises::{self, Premises};
 use super::run::{self, Inputs};
+use super::scribe::Scribe;
 use super::settings::Settings;
 use super::states::States;
-use super::{journal, logbook, notify, orphans, server};
+use super::{journal, lease, logbook, notify, orphans, server};
 use crate::keeper::{Link, Tag};
 use crate::logs::{Fanout, Pump};
 use crate::model::snapshot::{DaemonView, Snapshot};
@@ -19,14 +21,16 @@ use crate::sys::fault;
 use crate::sys::fd::inherit;
 use crate::sys::lock::Lock;
 use crate::sys::paths::Home;
-use crate::sys::replace::{self, Sync};
 use anyhow::Context;
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use tokio::sync::{broadcast, mpsc, watch};
 
+/// News of the home that may wait.
+const NEWS: usize = 16;
 /// Events that may wait for the owner, from each of its threads.
 const EVENTS: usize = 1024;
 
@@ -71,13 +75,28 @@ fn be_the_only_one(home: &Home, link: &Link) -> anyhow::Result<()> {
 
 async fn serve(home: &Home, link: Link, spare: Spare, ready: &mut Option<File>) -> anyhow::Result<()> {
     let fanout = Fanout::new();
-    journal::start(fanout.clone());
+    let scribe = Scribe::start().context("start the thread that writes")?;
+    journal::start(fanout.clone(), scribe.clone());
+    let served = attend(home, link, spare, ready, fanout, scribe.clone()).await;
+    // What was said last, also of why it failed.
+    scribe.settled().await;
+    served
+}
+
+async fn attend(
+    home: &Home,
+    link: Link,
+    spare: Spare,
+    ready: &mut Option<File>,
+    fanout: Fanout,
+    scribe: Scribe,
+) -> anyhow::Result<()> {
     // From here on the keeper may take silence for a frost. Should it be gone, reading says so.
     drop(link.ping());
     let mut handover = attach::read(&link).context("read what the keeper holds")?;
     fault::pass("boot.read");
-    let states = States::new(home);
-    let mark = format!("PMON_HOME={}", home.root().display());
+    let states = States::new(home, scribe.clone());
+    let mark = home.mark();
     if handover.cut {
         tracing::warn!("the keeper is gone, another one takes its place");
         be_the_only_one(home, &link)?;
@@ -91,23 +110,13 @@ async fn serve(home: &Home, link: Link, spare: Spare, ready: &mut Option<File>) 
         orphans::recover(&mut handover, &link, &states, &mark);
         fault::pass("boot.searched");
     }
-    let control = match &handover.control {
-        Some(fd) => server::inherited(fd.try_clone().context("take the control socket")?),
-        None => {
-            let socket =
-                server::bind(home).with_context(|| format!("listen on `{}`", home.socket().display()))?;
-            fault::pass("boot.bound");
-            link.keep(0, Tag { kind: Tag::CONTROL, index: 0 }, socket.as_fd())
-                .context("keep the control socket")?;
-            socket
-        }
-    };
+    let (control, socket_file) = listen(home, &mut handover, &link)?;
     let notify = notify::socket(&mut handover, &link).context("make the socket for READY=1")?;
     fault::pass("boot.sockets");
-    // A Node that is just starting must not read half a preload.
-    replace::file(&home.preload(), crate::node::PRELOAD.as_bytes(), Sync::Cache).context("write")?;
-    replace::file(&home.daemon_pid(), std::process::id().to_string().as_bytes(), Sync::Cache)
-        .context("write")?;
+    // On a full disk there must be a daemon too.
+    scribe.write(home.daemon_pid(), std::process::id().to_string().into_bytes());
+    scribe.write(home.preload(), crate::node::PRELOAD.as_bytes().to_vec());
+    scribe.settled().await;
 
     fault::pass("boot.files");
     let (node_events, from_node) = mpsc::channel(EVENTS);
@@ -120,7 +129,7 @@ async fn serve(home: &Home, link: Link, spare: Spare, ready: &mut Option<File>) 
     let (snapshot, seen) = watch::channel(Arc::new(Snapshot::default()));
     let (changes, _nobody_yet) = broadcast::channel(CHANGES);
     // Before anything is attached, so that nothing is written unbounded.
-    let settings = Arc::new(Settings::start(home.clone(), pump.clone()));
+    let settings = Arc::new(Settings::start(home.clone(), pump.clone(), &mut handover.told));
     let desk = Desk {
         home: home.clone(),
         letters,
@@ -129,6 +138,8 @@ async fn serve(home: &Home, link: Link, spare: Spare, ready: &mut Option<File>) 
         pump: pump.clone(),
         settings,
         fanout: fanout.clone(),
+        scribe: scribe.clone(),
+        saving: Arc::default(),
     };
     let view = DaemonView {
         pid: std::process::id(),
@@ -136,22 +147,52 @@ async fn serve(home: &Home, link: Link, spare: Spare, ready: &mut Option<File>) 
         started: clock::now(),
         restarts: handover.restarts,
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        notices: Vec::new(),
     };
     let fleet = Fleet::new(crate::supervisor::Places { logs_dir: home.logs(), pids_dir: home.pids() });
-    let outlets = Outlets { snapshot, changes, probed, notify };
+    let outlets = Outlets { snapshot, changes, probed, notify, scribe: scribe.clone() };
     let mut owner = Owner::new(home.clone(), link.clone(), hub, pump, fleet, view, outlets);
     fault::pass("boot.doors");
+    owner.look_for_preload();
+    let lock = link.held(0, &[Tag::new(Tag::LOCK, 0)]).pop().map(|(_, lock)| lock);
+    let premises = Premises::new(home, Arc::clone(&owner.keeper_pid), lock, socket_file);
     owner.take_over(handover);
     fault::pass("boot.taken");
+    // Nobody knows what the last daemon did not get written.
+    owner.write_everything();
+    owner.say_to_people();
+    let (news, from_home) = mpsc::channel(NEWS);
+    scribe.watch(premises, news);
+    lease::watch(home, desk.letters.clone());
     tokio::spawn(logbook::reopen_at_signal(desk.clone()));
     // Should the keeper be gone by now, the loop notices and another one is told.
     drop(link.ready());
     fault::pass("boot.ready");
-    let server = tokio::spawn(server::serve(control, spare, desk));
+    let server = tokio::spawn(server::serve(control, spare, desk.clone()));
     if let Some(mut pipe) = ready.take() {
         // The client may have left.
         drop(writeln!(pipe, "ready"));
     }
     tracing::info!(pid = std::process::id(), home = %home.root().display(), "the daemon serves");
-    run::run(owner, Inputs { from_sessions, from_node, from_pump, from_probes }, server).await
+    let inputs = Inputs { from_sessions, from_node, from_pump, from_probes, from_home, desk };
+    run::run(owner, inputs, server).await
+}
+
+/// The socket that was handed over, or a new one; and its file.
+fn listen(home: &Home, handover: &mut Handover, link: &Link) -> anyhow::Result<(UnixListener, OwnedFd)> {
+    let own = |kind| Tag { kind, index: 0 };
+    if let Some(socket) = handover.control.take() {
+        // From a daemon that did not keep it, the file is the one that is there, if one is.
+        let file = handover.control_file.take().or_else(|| premises::mark(&home.socket()).ok());
+        if let Some(file) = file {
+            return Ok((server::inherited(socket), file));
+        }
+    }
+    let path = home.socket();
+    let socket = server::bind(home).with_context(|| format!("listen on `{}`", path.display()))?;
+    fault::pass("boot.bound");
+    let file = premises::mark(&path).with_context(|| format!("look at `{}`", path.display()))?;
+    link.keep(0, own(Tag::CONTROL), socket.as_fd()).context("keep the control socket")?;
+    link.keep(0, own(Tag::CONTROL_FILE), file.as_fd()).context("keep its file")?;
+    Ok((socket, file))
 }

@@ -1,5 +1,6 @@
 //! The daemon's own log: `pmon.log` (which is stderr: the keeper opened it) and the subscribers of `logs all`.
 
+use super::scribe::Scribe;
 use crate::logs::{Fanout, LogLines};
 use crate::model::StreamKind;
 use crate::model::change::{Change, What};
@@ -14,14 +15,15 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 
 /// Starts the log. `PMON_LOG` filters it as `RUST_LOG` does elsewhere; the default is `info`.
-pub(super) fn start(fanout: Fanout) {
+/// What is said goes to the scribe: the disk may hang.
+pub(super) fn start(fanout: Fanout, scribe: Scribe) {
     let filter = EnvFilter::try_from_env("PMON_LOG").unwrap_or_else(|_unset| EnvFilter::new("info"));
     let started = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(false)
         .with_target(false)
         .with_timer(LocalTime)
-        .with_writer(Journal { fanout })
+        .with_writer(Journal { fanout, scribe })
         .try_init();
     if let Err(error) = started {
         tracing::debug!(%error, "a log was started before");
@@ -79,27 +81,29 @@ impl FormatTime for LocalTime {
 #[derive(Clone)]
 struct Journal {
     fanout: Fanout,
+    scribe: Scribe,
 }
 
 impl<'a> MakeWriter<'a> for Journal {
     type Writer = Line<'a>;
 
     fn make_writer(&'a self) -> Line<'a> {
-        Line { fanout: &self.fanout }
+        Line { journal: self }
     }
 }
 
 /// Takes one formatted line.
 struct Line<'a> {
-    fanout: &'a Fanout,
+    journal: &'a Journal,
 }
 
 impl Write for Line<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let at_ms = crate::sys::clock::now().wall_ms;
         let text = bytes::Bytes::copy_from_slice(bytes);
-        self.fanout.publish(LogLines::new(None, "pmon".into(), StreamKind::Out, at_ms, text));
-        io::stderr().write(bytes)
+        self.journal.scribe.print(text.clone());
+        self.journal.fanout.publish(LogLines::new(None, "pmon".into(), StreamKind::Out, at_ms, text));
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -1,5 +1,6 @@
 //! How sessions reach the owner and what the owner publishes: the only things the two share.
 
+use super::scribe::Scribe;
 use super::settings::Settings;
 use crate::logs::{Fanout, Pump};
 use crate::model::Order;
@@ -23,6 +24,10 @@ pub(super) enum Letter {
     Order { order: Order, reply: oneshot::Sender<Outcome> },
     /// Become this program; keeper first, then the daemon. The answer comes before the daemon goes.
     Upgrade { path: PathBuf, reply: oneshot::Sender<Result<(), String>> },
+    /// The process is gone that this home was for.
+    LeaseOver,
+    /// Let `list` say this.
+    Tell { what: String },
     /// What would a dump hold now?
     Dump { reply: oneshot::Sender<Vec<Saved>> },
 }
@@ -37,6 +42,9 @@ pub(super) struct Desk {
     pub(super) pump: Pump,
     pub(super) settings: Arc<Settings>,
     pub(super) fanout: Fanout,
+    pub(super) scribe: Scribe,
+    /// One dump is written at a time.
+    pub(super) saving: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Desk {

@@ -9,6 +9,7 @@ use super::act::Over;
 use super::attach::Handover;
 use super::keep::complain;
 use super::states::{Held, State, States};
+use super::{carry, mend};
 use crate::keeper::{Entry, EntryState, Link, Tag};
 use crate::model::Run;
 use crate::supervisor::Record;
@@ -34,6 +35,7 @@ pub(super) const CARRIED: [(u8, i32); 6] = [
 ];
 
 const SIGKILL: i32 = 9;
+const SIGTERM: i32 = 15;
 
 /// A worker that cannot be heard any more gets this long to end, at most.
 const GRACE: Duration = Duration::from_millis(1600);
@@ -49,18 +51,36 @@ struct Found {
 
 /// Completes the handover with what nobody handed over. `mark` is the variable that every worker has.
 pub(super) fn recover(handover: &mut Handover, link: &Link, states: &States, mark: &str) {
-    let mut left = states.read();
+    let (mut left, mut unread) = states.read();
+    let kin = kin::with_environment(mark, &["PMON_ID", "PMON_GEN"]);
+    for (id, state) in carried(&kin, states) {
+        // The file is later, if it is there.
+        left.entry(id).or_insert(state);
+    }
     left.retain(|id, _| !handover.knows(*id));
-    if left.is_empty() {
+    unread.retain(|id, _| !handover.knows(*id));
+    if left.is_empty() && unread.is_empty() {
         return;
     }
-    let kin = kin::with_environment(mark, &["PMON_ID", "PMON_GEN"]);
     let sockets = left.split_off(&Run::FIRST_RESERVED);
-    let Sorted { mut entries, adopted, lost } = sort(left, &kin);
-    let (stopped, gone) = (lost.len(), entries.len() - adopted.len());
+    let unknown = unread_workers(&unread, &left, &kin);
+    let Sorted { mut entries, adopted, lost, told } = sort(left, &kin, mark);
+    let (stopped, gone) = (lost.len() + unknown.len(), entries.len() - adopted.len());
     tracing::warn!(adopted = adopted.len(), stopped, gone, "nobody handed the fleet over; looked for it");
     fault::pass("orphans.sorted");
-    end(&lost, &kin);
+    let doomed = lost.iter().map(|found| (found.run.entry, found.member, found.record.app.stop.signal));
+    let unknown = unknown.into_iter().map(|(entry, member)| (entry, member, SIGTERM));
+    end(doomed.chain(unknown).collect(), &kin);
+    handover.told.extend(told);
+    for (id, what) in unread {
+        let known = entries.iter().any(|entry| entry.id == id);
+        let lost = if known {
+            "its worker carried it too, and goes on"
+        } else {
+            "what it was is gone from the list"
+        };
+        handover.told.push(format!("{what}; {lost}"));
+    }
     let exit_boot_ms = clock::now().boot_ms;
     entries.extend(lost.into_iter().map(|found| {
         let record = Record { run: found.run, ..found.record };
@@ -79,6 +99,32 @@ pub(super) fn recover(handover: &mut Handover, link: &Link, states: &States, mar
     }
 }
 
+/// What living workers say of themselves: each carries its state as of its birth.
+fn carried(kin: &[Kin], states: &States) -> BTreeMap<u64, State> {
+    let mut found: BTreeMap<u64, (u64, State)> = BTreeMap::new();
+    for kin in kin.iter().filter(|kin| kin.leads) {
+        let number = |name| kin.vars.get(name).and_then(|text: &String| text.parse::<u64>().ok());
+        let (Some(id), Some(generation)) = (number("PMON_ID"), number("PMON_GEN")) else { continue };
+        let pidfd = child::open(kin.member.pid).ok().flatten();
+        let Some(state) = pidfd.and_then(|pidfd| carry::read(kin.member, pidfd)) else { continue };
+        if states.is_ours(&state) && found.get(&id).is_none_or(|(known, _)| *known < generation) {
+            found.insert(id, (generation, state));
+        }
+    }
+    found.into_iter().map(|(id, (_, state))| (id, state)).collect()
+}
+
+/// Living workers whose states cannot be read, and who do not carry them: nobody could restart them, or tell them from
+/// another's.
+fn unread_workers(
+    unread: &BTreeMap<u64, String>,
+    known: &BTreeMap<u64, State>,
+    kin: &[Kin],
+) -> Vec<(u64, Member)> {
+    let lost = unread.keys().filter(|id| !known.contains_key(id));
+    lost.filter_map(|id| Some((*id, by_environment(*id, 0, kin)?.0))).collect()
+}
+
 /// What became of the workers of which there are records.
 #[derive(Default)]
 struct Sorted {
@@ -86,17 +132,37 @@ struct Sorted {
     entries: Vec<Entry>,
     adopted: Vec<Member>,
     lost: Vec<Found>,
+    /// What people should know.
+    told: Vec<String>,
 }
 
-fn sort(states: BTreeMap<u64, State>, kin: &[Kin]) -> Sorted {
+fn sort(states: BTreeMap<u64, State>, kin: &[Kin], mark: &str) -> Sorted {
     let mut sorted = Sorted::default();
     for (id, state) in states {
-        let Ok(record) = serde_json::from_value::<Record>(state.record.clone()) else {
-            if serde_json::from_value::<Over>(state.record).is_err() {
-                tracing::error!(entry = id, "failed to read the state of a worker");
-            }
+        if serde_json::from_value::<Over>(state.record.clone()).is_ok() {
             continue;
+        }
+        let (record, mended) = match mend::record(state.record.clone(), state.pid != 0) {
+            Ok(read) => read,
+            Err(why) => {
+                tracing::error!(entry = id, why, "failed to read the state of a worker");
+                sorted
+                    .told
+                    .push(format!("the state of entry {id} (pid {}) is not understood: {why}", state.pid));
+                continue;
+            }
         };
+        let name = &record.app.name;
+        if !mended.is_empty() {
+            let what = mended.join("; ");
+            sorted.told.push(format!("not everything is understood that the state of `{name}` says: {what}"));
+        }
+        if let Some(home) = elsewhere(&state, mark) {
+            sorted
+                .told
+                .push(format!("`{name}` (pid {}) belongs to the daemon of `{home}`: left alone", state.pid));
+            continue;
+        }
         let Some((run, member, pidfd)) = find(&record, &state, kin) else {
             sorted.entries.push(dead(&record, EntryState::None));
             continue;
@@ -117,13 +183,25 @@ fn sort(states: BTreeMap<u64, State>, kin: &[Kin]) -> Sorted {
     sorted
 }
 
+/// The home whose daemon has this worker: the files of a home may have been moved or copied while it serves.
+fn elsewhere(state: &State, mark: &str) -> Option<String> {
+    let noted = Member { pid: state.pid, start_time: state.born };
+    if state.pid == 0 || !child::is_alive(noted) {
+        return None;
+    }
+    let home = kin::variable(state.pid, "PMON_HOME")?;
+    let theirs = [b"PMON_HOME=", home.as_slice()].concat();
+    let foreign = theirs != mark.as_bytes() && kin::server_of(&theirs, &[]).is_some();
+    foreign.then(|| String::from_utf8_lossy(&home).into_owned())
+}
+
 /// The process of a record, and its run: it may be a later one than was written down.
 fn find(record: &Record, state: &State, kin: &[Kin]) -> Option<(Run, Member, OwnedFd)> {
     let noted = Member { pid: state.pid, start_time: state.born };
     let (member, generation) = if state.pid != 0 && child::is_alive(noted) {
         (noted, record.run.generation)
     } else {
-        by_environment(record, kin)?
+        by_environment(record.run.entry, record.run.generation, kin)?
     };
     let pidfd = child::open(member.pid).ok()??;
     // From here on it is this one and no other.
@@ -131,11 +209,11 @@ fn find(record: &Record, state: &State, kin: &[Kin]) -> Option<(Run, Member, Own
 }
 
 /// One that was started when its record was being written: the latest generation, and of its family the first.
-fn by_environment(record: &Record, kin: &[Kin]) -> Option<(Member, u64)> {
+fn by_environment(entry: u64, from: u64, kin: &[Kin]) -> Option<(Member, u64)> {
     let number = |kin: &Kin, name: &str| kin.vars.get(name)?.parse::<u64>().ok();
-    let of_entry = kin.iter().filter(|kin| kin.leads && number(kin, "PMON_ID") == Some(record.run.entry));
+    let of_entry = kin.iter().filter(|kin| kin.leads && number(kin, "PMON_ID") == Some(entry));
     let dated = of_entry.filter_map(|kin| Some((kin.member, number(kin, "PMON_GEN")?)));
-    let later = dated.filter(|(_, generation)| *generation >= record.run.generation);
+    let later = dated.filter(|(_, generation)| *generation >= from);
     later.max_by_key(|(member, generation)| (*generation, std::cmp::Reverse(member.start_time)))
 }
 
@@ -187,41 +265,43 @@ fn dead(record: &Record, state: EntryState) -> Entry {
     }
 }
 
-/// Asks them to end, all at once, and ends those who do not. Nobody is served meanwhile: there is no daemon yet.
-fn end(lost: &[Found], kin: &[Kin]) {
+/// Asks them to end, each by its signal and all at once, and ends those who do not. Nobody is served meanwhile: there is no
+/// daemon yet.
+fn end(doomed: Vec<(u64, Member, i32)>, kin: &[Kin]) {
     let look = Processes::look();
     // Also those who have left parent and session: init has them now.
-    let strays = |found: &Found| {
-        let entry = found.run.entry.to_string();
-        let of_it = kin.iter().filter(move |kin| kin.vars.get("PMON_ID") == Some(&entry));
-        of_it.map(|kin| kin.member)
+    let strays = |entry: u64| {
+        let entry = entry.to_string();
+        kin.iter().filter(move |kin| kin.vars.get("PMON_ID") == Some(&entry)).map(|kin| kin.member)
     };
-    let trees: Vec<Vec<Member>> = lost
+    let pidfds: Vec<OwnedFd> =
+        doomed.iter().filter_map(|(_, member, _)| child::open(member.pid).ok().flatten()).collect();
+    let trees: Vec<(Vec<Member>, i32)> = doomed
         .iter()
-        .map(|found| {
-            let mut tree = look.tree(found.member.pid);
-            let strays: Vec<_> = strays(found).filter(|member| !tree.contains(member)).collect();
+        .map(|(entry, member, signal)| {
+            let mut tree = look.tree(member.pid);
+            let strays: Vec<_> = strays(*entry).filter(|member| !tree.contains(member)).collect();
             tree.splice(0..0, strays);
-            tree
+            (tree, *signal)
         })
         .collect();
-    let tell = |signal: fn(&Found) -> i32| {
-        for (found, tree) in lost.iter().zip(&trees) {
+    let tell = |last: Option<i32>| {
+        for (tree, signal) in &trees {
             for member in tree {
-                if let Err(error) = child::signal(*member, signal(found)) {
+                if let Err(error) = child::signal(*member, last.unwrap_or(*signal)) {
                     tracing::warn!(pid = member.pid, %error, "failed to signal an orphan");
                 }
             }
         }
     };
     let wait = |until: Instant| {
-        for found in lost {
-            readable(found.pidfd.as_fd(), until.saturating_duration_since(Instant::now()));
+        for pidfd in &pidfds {
+            readable(pidfd.as_fd(), until.saturating_duration_since(Instant::now()));
         }
     };
-    tell(|found| found.record.app.stop.signal);
+    tell(None);
     wait(Instant::now() + GRACE);
-    tell(|_| SIGKILL);
+    tell(Some(SIGKILL));
     wait(Instant::now() + GRACE);
 }
 

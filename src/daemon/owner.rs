@@ -6,9 +6,11 @@ use super::notify::Notices;
 use super::overflow::Troubles;
 use super::probe::{Probed, Probes};
 use super::rebuild::{Late, Rebuild};
+use super::scribe::Scribe;
 use super::sockets::Sockets;
-use super::states::States;
+use super::states::{State, States};
 use super::timers::Timers;
+use super::told::Told;
 use super::trees::Trees;
 use super::upgrade::Upgrade;
 use crate::keeper::Link;
@@ -27,8 +29,10 @@ use crate::sys::paths::Home;
 use crate::sys::proc::memory;
 use crate::sys::sdnotify::NotifySocket;
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 /// The record of entry 0 while the fleet is being shut down.
@@ -72,6 +76,16 @@ pub(super) struct Owner {
     /// Everything is stopped and nothing more is to be done.
     pub(super) ended: bool,
     pub(super) states: States,
+    pub(super) scribe: Scribe,
+    /// What processes carry that are just being started.
+    pub(super) carried: HashMap<Run, OwnedFd>,
+    pub(super) told: Told,
+    /// The keeper's pid, for whoever signs its lock.
+    pub(super) keeper_pid: Arc<AtomicU32>,
+    /// Node's preload is where a Node finds it.
+    pub(super) preload: bool,
+    /// The process is gone with which this home is to end.
+    pub(super) lease_over: bool,
     pub(super) rebuild: Rebuild,
     pub(super) upgrade: Upgrade,
     /// Ends of processes whose codes are still looked for.
@@ -92,6 +106,7 @@ pub(super) struct Outlets {
     pub(super) changes: broadcast::Sender<Change>,
     pub(super) probed: mpsc::Sender<Probed>,
     pub(super) notify: NotifySocket,
+    pub(super) scribe: Scribe,
 }
 
 impl Owner {
@@ -104,7 +119,7 @@ impl Owner {
         view: DaemonView,
         out: Outlets,
     ) -> Owner {
-        let states = States::new(&home);
+        let states = States::new(&home, out.scribe.clone());
         Owner {
             home,
             link,
@@ -123,9 +138,15 @@ impl Owner {
             leaving: HashSet::new(),
             log_troubles: HashMap::new(),
             host: HostUsage::default(),
-            view,
             ended: false,
             states,
+            scribe: out.scribe,
+            carried: HashMap::new(),
+            told: Told::default(),
+            keeper_pid: Arc::new(AtomicU32::new(view.keeper_pid)),
+            preload: true,
+            lease_over: false,
+            view,
             rebuild: Rebuild::default(),
             upgrade: Upgrade::default(),
             late: Vec::new(),
@@ -151,6 +172,11 @@ impl Owner {
                 self.next_ticket += 1;
                 self.tickets.insert(ticket, reply);
                 self.happen(Event::Ordered { ticket, order });
+            }
+            Letter::LeaseOver => self.end_with_lease(),
+            Letter::Tell { what } => {
+                self.told.find(what);
+                self.say_to_people();
             }
             Letter::Upgrade { path, reply } => self.upgrade_to(path, reply),
             // A session that left does not want it any more.
@@ -281,9 +307,11 @@ impl Owner {
     }
 
     /// Writes down for an orphan's sake what an entry is, and who its process is.
-    pub(super) fn note_state(&self, record: &Record) {
+    pub(super) fn note_state(&self, record: &Record) -> Option<State> {
         let member = self.processes.get(&record.run).and_then(|process| process.member);
-        self.states.worker(record, member, &self.link);
+        let state = self.states.of(record, member, &self.link)?;
+        self.states.write(record.run.entry, &state);
+        Some(state)
     }
 
     fn publish(&mut self, effects: &[Effect]) {

@@ -111,6 +111,7 @@ impl Owner {
         tracing::info!(pid = keeper_pid, "the new keeper holds everything");
         self.rebuild.succeeded();
         self.view.keeper_pid = keeper_pid;
+        self.keeper_pid.store(keeper_pid, std::sync::atomic::Ordering::Relaxed);
         self.happen(Event::Sampled { usages: Vec::new() });
     }
 }

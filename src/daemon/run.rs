@@ -1,10 +1,12 @@
 //! The loop: `select!` only makes an event (or the one call that makes it), the owner handles it.
 
-use super::mailbox::Letter;
+use super::door::Spare;
+use super::mailbox::{Desk, Letter};
 use super::owner::Owner;
+use super::premises::News;
 use super::probe::Probed;
 use super::spawn::Unmade;
-use super::upgrade;
+use super::{server, upgrade};
 use crate::keeper::FromKeeper;
 use crate::logs::{PumpNotice, Source};
 use crate::metrics::Sampler;
@@ -42,6 +44,9 @@ pub(super) struct Inputs {
     pub(super) from_node: mpsc::Receiver<NodeEvent>,
     pub(super) from_pump: mpsc::Receiver<PumpNotice>,
     pub(super) from_probes: mpsc::Receiver<Probed>,
+    pub(super) from_home: mpsc::Receiver<News>,
+    /// What sessions get, should the socket be bound anew.
+    pub(super) desk: Desk,
 }
 
 type Sampled = (Sampler, Vec<(Run, Usage)>, HostUsage);
@@ -50,7 +55,7 @@ type Sampled = (Sampler, Vec<(Run, Usage)>, HostUsage);
 pub(super) async fn run(
     mut owner: Owner,
     mut inputs: Inputs,
-    server: JoinHandle<io::Result<()>>,
+    mut server: JoinHandle<io::Result<()>>,
 ) -> anyhow::Result<()> {
     let mut keeper = watch(&owner.link).context("watch the keeper")?;
     let notices = watch(owner.notices.socket()).context("watch for READY=1")?;
@@ -84,6 +89,12 @@ pub(super) async fn run(
             Some(Probed { run, health }) = inputs.from_probes.recv() => {
                 owner.happen(Event::Probed { run, health });
             }
+            Some(news) = inputs.from_home.recv() => {
+                if let Some(socket) = owner.hear_of_home(news) {
+                    server.abort();
+                    server = tokio::spawn(server::serve(socket, Spare::keep(), inputs.desk.clone()));
+                }
+            }
             ready = notices.readable() => {
                 ready.context("wait for READY=1")?;
                 owner.hear_notices(&notices)?;
@@ -93,6 +104,7 @@ pub(super) async fn run(
             _ = look.tick(), if !owner.late.is_empty() => owner.look_for_codes(),
             _ = second.tick() => {
                 owner.breathe();
+                owner.look_at_scribe();
                 if rebuild.is_none() && owner.link.is_headless() {
                     owner.keeper_gone();
                     keeper = watch(&owner.link).context("watch the keeper")?;
@@ -136,12 +148,19 @@ fn sample(mut sampler: Sampler, processes: Vec<(Run, u32)>, back: mpsc::Sender<S
 /// Everything is stopped: let the answers out, then go, and the keeper with us.
 async fn farewell(owner: Owner, server: JoinHandle<io::Result<()>>) -> anyhow::Result<()> {
     tracing::info!("the daemon ends");
-    for path in [owner.home.socket(), owner.home.daemon_pid()] {
-        // Gone already is as good.
-        drop(std::fs::remove_file(path));
+    owner.scribe.leave();
+    // Somebody else's, where he has taken the home.
+    if !owner.told.is_lost() {
+        owner.scribe.remove(owner.home.socket());
+        owner.scribe.remove_if(owner.home.daemon_pid(), std::process::id().to_string().into_bytes());
     }
+    owner.scribe.settled().await;
     tokio::time::sleep(FAREWELL).await;
     server.abort();
+    if owner.lease_over {
+        // Whatever cannot be removed is for whoever cleans up after others.
+        drop(std::fs::remove_dir_all(owner.home.root()));
+    }
     owner.link.shutdown().context("tell the keeper to end")
 }
 

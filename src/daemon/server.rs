@@ -5,13 +5,14 @@ use super::mailbox::Desk;
 use super::places::Places;
 use super::session;
 use crate::proto::{Code, DaemonMessage, Frame, Reply, WireError};
+use crate::sys::aside;
 use crate::sys::fault;
 use crate::sys::paths::Home;
 use rustix::fs::Mode;
 use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixListener as StdListener;
 use std::path::Path;
 use tokio::net::UnixStream;
@@ -21,8 +22,9 @@ use tokio::net::UnixStream;
 pub(super) fn bind(home: &Home) -> io::Result<StdListener> {
     let path = home.socket();
     fault::at("server.bind")?;
-    match std::fs::remove_file(&path) {
-        Ok(()) => {}
+    match path.symlink_metadata() {
+        Ok(there) if there.file_type().is_socket() => std::fs::remove_file(&path)?,
+        Ok(_something_else) => drop(aside::put(&path)?),
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
         Err(e) => return Err(e),
     }

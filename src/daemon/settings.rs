@@ -7,10 +7,11 @@ use crate::model::Rotation;
 use crate::model::rotation::{MODULE, Word, WordError};
 use crate::sys::fault;
 use crate::sys::paths::Home;
-use crate::sys::replace;
+use crate::sys::plain;
+use crate::sys::replace::{self, Sync};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -45,9 +46,11 @@ pub(super) struct Settings {
 
 impl Settings {
     /// Reads the file, and lets it take effect. What is not understood is told and left out.
-    pub(super) fn start(home: Home, pump: Pump) -> Settings {
+    /// `told`: what people should know of it.
+    pub(super) fn start(home: Home, pump: Pump, told: &mut Vec<String>) -> Settings {
         let conf = read(&home.settings()).unwrap_or_else(|error| {
             tracing::warn!(reason = %error, "no settings");
+            told.push(format!("{error}; settings are as if there were none"));
             Conf::new()
         });
         let (rotation, wrong) = rotation_of(&conf);
@@ -171,7 +174,7 @@ pub(super) fn rotation_of(conf: &Conf) -> (Rotation, Vec<WordError>) {
 
 fn read(path: &Path) -> Result<Conf, SettingsError> {
     let garbage = |reason: String| SettingsError::Garbage { path: path.to_owned(), reason };
-    match std::fs::read(path) {
+    match plain::read(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Conf::new()),
         Err(e) => Err(garbage(e.to_string())),
         Ok(text) => serde_json::from_slice(&text).map_err(|e| garbage(e.to_string())),
@@ -182,12 +185,8 @@ fn write(path: &Path, conf: &Conf) -> io::Result<()> {
     let mut text = Vec::new();
     let form = serde_json::ser::PrettyFormatter::with_indent(b"    ");
     conf.serialize(&mut serde_json::Serializer::with_formatter(&mut text, form))?;
-    let aside = path.with_extension("json.tmp");
     fault::at("settings.write")?;
-    let mut file = replace::draft(&aside)?;
-    file.write_all(&text)?;
-    file.sync_all()?;
-    std::fs::rename(aside, path)
+    replace::file(path, &text, Sync::Disk)
 }
 
 #[cfg(test)]

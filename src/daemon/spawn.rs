@@ -1,6 +1,7 @@
 //! From a record to a process: what is made for it (pipes, channel, sockets), what it is told (arguments,
 //! environment), and the one message that makes the keeper start it and hold what must not die.
 
+use super::carry;
 use super::orphans::CARRIED;
 use super::owner::Owner;
 use crate::keeper::{Creds, SpawnRequest, Tag};
@@ -16,6 +17,7 @@ use crate::sys::pipe::{fair_capacity, stdio};
 use rustix::io::Errno;
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::{fmt, io};
 
@@ -101,7 +103,11 @@ impl Owner {
         if carries(app) {
             map.extend(keep.iter().filter_map(|(tag, fd)| Some((number_of(*tag)?, *fd))));
         }
-        let argv = strings(argv(app, &self.home))?;
+        let carried = carry::make().map_err(|e| Unmade::because("make memory for its state", &e))?;
+        if carries(app) {
+            map.push((carry::NUMBER, carried.as_fd()));
+        }
+        let argv = strings(argv(app, self.preload.then(|| self.home.preload())))?;
         let envp = strings(environment(record, &made, &self.home, self.notices.address()))?;
         let cwd = string(app.cwd.to_string_lossy().into_owned())?;
         let blob = serde_json::to_vec(record).map_err(|e| format!("write the record: {e}"))?;
@@ -123,11 +129,14 @@ impl Owner {
             keep: &keep,
             blob: &blob,
         };
-        self.states.worker(record, None, &self.link);
-        self.link.spawn(&request).map_err(|e| Unmade::because("ask the keeper for a process", &e))?;
+        if let Some(state) = self.states.of(record, None, &self.link) {
+            carry::write(&carried, &state).map_err(|e| Unmade::because("write down its state", &e))?;
+            self.states.write(run.entry, &state);
+        }
         fault::pass("spawn.noted");
-        self.link.spawn(&request).map_err(|e| format!("ask the keeper for a process: {e}"))?;
+        self.link.spawn(&request).map_err(|e| Unmade::because("ask the keeper for a process", &e))?;
         fault::pass("spawn.asked");
+        self.carried.insert(run, carried);
         self.entries.insert(run.entry, record.clone());
         let sink = sink(record, &self.home);
         match held {
@@ -254,10 +263,15 @@ pub(super) fn sink(record: &Record, home: &Home) -> SinkSpec {
 }
 
 /// Node gets pmon's preload by `--require`, not by NODE_OPTIONS, which every grandchild would inherit.
-fn argv(app: &App, home: &Home) -> Vec<String> {
+/// While it cannot be written, they do without.
+fn argv(app: &App, preload: Option<PathBuf>) -> Vec<String> {
     let mut argv = app.program.argv();
-    if app.preload && app.program.is_node() && app.program.interpreter_path.is_some() {
-        argv.splice(1..1, ["--require".to_owned(), home.preload().display().to_string()]);
+    if let Some(preload) = preload
+        && app.preload
+        && app.program.is_node()
+        && app.program.interpreter_path.is_some()
+    {
+        argv.splice(1..1, ["--require".to_owned(), preload.display().to_string()]);
     }
     argv
 }

@@ -1,25 +1,26 @@
 //! What the next daemon must know if keeper and daemon die together: one file an entry, `$PMON_HOME/state/<entry>.json`,
 //! written beside every record that the keeper gets. Who lives is not believed from here, but looked up (`orphans`).
 //!
-//! No fsync: after a power cut there is no process left to find.
+//! Written by the scribe, so that no disk holds the owner up; for processes just started, what they carry (`carry`) is there
+//! before. No fsync: after a power cut there is no process left to find.
 
+use super::scribe::Scribe;
 use crate::keeper::{Link, Tag};
 use crate::supervisor::Record;
 use crate::sys::child::Member;
 use crate::sys::fault;
-use crate::sys::kin;
 use crate::sys::paths::Home;
+use crate::sys::{aside, kin, plain};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The directory of these files. Clones are the same directory.
 #[derive(Debug, Clone)]
 pub(super) struct States {
     dir: PathBuf,
     boot: String,
+    scribe: Scribe,
 }
 
 /// One file. Unknown fields are skipped, missing ones empty: versions follow each other.
@@ -57,91 +58,95 @@ impl Held {
 
 impl States {
     /// The states of a home.
-    pub(super) fn new(home: &Home) -> States {
-        States { dir: home.states(), boot: kin::boot() }
+    pub(super) fn new(home: &Home, scribe: Scribe) -> States {
+        States { dir: home.states(), boot: kin::boot(), scribe }
     }
 
-    /// Writes down a worker's record, and who it is if its process is there.
-    pub(super) fn worker(&self, record: &Record, process: Option<Member>, link: &Link) {
+    /// A worker's state: its record, and who it is if its process is there.
+    pub(super) fn of(&self, record: &Record, process: Option<Member>, link: &Link) -> Option<State> {
         match serde_json::to_value(record) {
-            Ok(value) => self.write(record.run.entry, value, process, link),
-            Err(error) => tracing::error!(%error, "failed to write a record"),
+            Ok(value) => Some(self.state(record.run.entry, value, process, link)),
+            Err(error) => {
+                tracing::error!(%error, "failed to write a record");
+                None
+            }
+        }
+    }
+
+    /// Writes down a state of an entry.
+    pub(super) fn write(&self, entry: u64, state: &State) {
+        let text = fault::at("states.open").and_then(|()| Ok(serde_json::to_vec(state)?));
+        match text {
+            Ok(bytes) => {
+                fault::pass("state.write");
+                self.scribe.write(self.path(entry), bytes);
+                fault::pass("state.rename");
+            }
+            Err(error) => tracing::warn!(entry, %error, "failed to write a state"),
         }
     }
 
     /// Writes down an entry that is no worker, as the keeper has it.
     pub(super) fn listener(&self, entry: u64, link: &Link) {
+        self.kept(entry, None, link);
+    }
+
+    /// Writes down any entry as the keeper has it.
+    pub(super) fn kept(&self, entry: u64, process: Option<Member>, link: &Link) {
         if let Ok(value) = serde_json::from_slice(&link.record(entry)) {
-            self.write(entry, value, None, link);
+            self.write(entry, &self.state(entry, value, process, link));
         }
     }
 
     /// The entry is no more.
     pub(super) fn forget(&self, entry: u64) {
         fault::pass("state.forget");
-        // It may never have been written.
-        drop(std::fs::remove_file(self.path(entry)));
+        self.scribe.remove(self.path(entry));
     }
 
-    /// All of this boot, by entry; those of another are removed.
-    pub(super) fn read(&self) -> BTreeMap<u64, State> {
-        let files = fault::at("states.read")
-            .and_then(|()| std::fs::read_dir(&self.dir))
-            .into_iter()
-            .flatten()
-            .flatten();
-        let mut states = BTreeMap::new();
+    /// All of this boot, by entry; those of another are removed. What cannot be read is put aside: whose it was, and what to
+    /// tell of it.
+    pub(super) fn read(&self) -> (BTreeMap<u64, State>, BTreeMap<u64, String>) {
+        let files = fault::at("states.read").and_then(|()| std::fs::read_dir(&self.dir));
+        let files = files.into_iter().flatten().flatten();
+        let (mut states, mut unread) = (BTreeMap::new(), BTreeMap::new());
         for path in files.map(|file| file.path()) {
             let entry = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
             let whole = path.extension().is_some_and(|extension| extension == "json");
             let Some(entry) = entry.filter(|_| whole) else { continue };
-            match std::fs::read(&path).map(|bytes| serde_json::from_slice::<State>(&bytes)) {
-                Ok(Ok(state)) if state.boot == self.boot => {
+            match read_one(&path) {
+                Ok(state) if state.boot == self.boot => {
                     states.insert(entry, state);
                 }
-                Ok(Ok(_of_another_boot)) => self.forget(entry),
-                Ok(Err(error)) => tracing::error!(path = %path.display(), %error, "failed to read a state"),
-                Err(error) => tracing::error!(path = %path.display(), %error, "failed to read a state"),
+                Ok(_of_another_boot) => self.forget(entry),
+                Err(why) => {
+                    let kept = aside::told(&path);
+                    tracing::error!(path = %path.display(), why, kept, "failed to read a state");
+                    unread.insert(entry, format!("failed to read `{}`: {why}; {kept}", path.display()));
+                }
             }
         }
-        states
+        (states, unread)
     }
 
-    fn write(&self, entry: u64, record: serde_json::Value, process: Option<Member>, link: &Link) {
+    /// Whether this is a state of this boot.
+    pub(super) fn is_ours(&self, state: &State) -> bool {
+        state.boot == self.boot
+    }
+
+    fn state(&self, entry: u64, record: serde_json::Value, process: Option<Member>, link: &Link) -> State {
         let held = link.inodes(entry).into_iter();
         let held = held.map(|(tag, inode)| Held { kind: tag.kind, index: tag.index, inode }).collect();
         let (pid, born) = process.map_or((0, 0), |process| (process.pid, process.start_time));
-        let state = State { boot: self.boot.clone(), pid, born, held, record };
-        if let Err(error) = self.replace(entry, &state) {
-            tracing::warn!(entry, %error, "failed to write a state");
-        }
-    }
-
-    /// Whole or not at all, for a process that may be killed at any moment.
-    fn replace(&self, entry: u64, state: &State) -> io::Result<()> {
-        let path = self.path(entry);
-        let draft = path.with_extension("new");
-        let write = || -> io::Result<()> {
-            fault::at("states.open")?;
-            let mut options = std::fs::OpenOptions::new();
-            let file = options.write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-            let mut file = io::BufWriter::new(file);
-            serde_json::to_writer(&mut file, state)?;
-            fault::pass("state.write");
-            io::Write::flush(&mut file)
-        };
-        match write() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)?;
-                write()?;
-            }
-            done => done?,
-        }
-        fault::pass("state.rename");
-        std::fs::rename(draft, path)
+        State { boot: self.boot.clone(), pid, born, held, record }
     }
 
     fn path(&self, entry: u64) -> PathBuf {
         self.dir.join(format!("{entry}.json"))
     }
+}
+
+fn read_one(path: &Path) -> Result<State, String> {
+    let bytes = plain::read(path).map_err(|e| e.to_string())?;
+    serde_json::from_slice(&bytes).map_err(|e| e.to_string())
 }

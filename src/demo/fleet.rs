@@ -9,6 +9,7 @@ use crate::model::{App, Bytes, Order, State};
 use crate::proto::{Reply, Request};
 use crate::sys::clock;
 use crate::sys::interrupt::{Interrupt, pause, readable};
+use crate::sys::lease;
 use crate::sys::lock::Lock;
 use crate::sys::paths::Home;
 use crate::sys::proc;
@@ -49,6 +50,8 @@ impl Fleet {
 
     fn launch(&self, app: App, interrupt: Interrupt) -> anyhow::Result<()> {
         let port = app.env.0.get("PORT").and_then(|port| port.parse().ok()).unwrap_or(0);
+        // Should this process be killed, the fleet must not stay.
+        lease::sign(self.home()).context("say whose the demo's home is")?;
         let mut client = Client::connect_or_start(self.home(), &mut |_notice| {})?;
         let order = Order::Start { apps: vec![app], if_present: IfPresent::Refuse };
         client.call(Request::Order { order }).context("start the demo's app")?;

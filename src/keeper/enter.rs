@@ -5,11 +5,11 @@ use super::daemon::{Start, tell};
 use super::message::Tag;
 use super::run::Keeper;
 use super::{heir, upgrade};
-use crate::sys::fd;
 use crate::sys::lock::Lock;
 use crate::sys::paths::Home;
 use crate::sys::signal;
 use crate::sys::spawn::{self, Baseline, Program, SpawnError, Spawned};
+use crate::sys::{clock, fd, interrupt, kin};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::ffi::CString;
@@ -17,12 +17,15 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 /// Our own descriptors are above this, out of the way of the numbers that children get theirs at.
 pub(super) const OWN_FDS: RawFd = 64;
 
 /// A keeper that has just ended its work frees the lock within this time (milliseconds).
 const HANDOVER: u64 = 3000;
+/// Between two looks whether he has.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// How a keeper begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +60,7 @@ fn adopt(home: &Home, daemon: u32) -> io::Result<()> {
     let (socket, pidfd) = (own(socket)?, own(pidfd)?);
     let lock = match lock {
         Ok(lock) => lock,
-        Err(_none_came) => self::lock(home)?,
+        Err(_none_came) => self::lock(home, &[daemon])?,
     };
     // For people only, and on a full disk there must be a keeper too.
     let _unsigned = lock.sign();
@@ -115,7 +118,7 @@ fn fresh(home: &Home, ready_fd: Option<RawFd>) -> io::Result<()> {
 
 fn prepare(home: &Home, ready: Option<OwnedFd>) -> io::Result<(Lock, Keeper<Pmon>)> {
     let failed = |verb: &str, error: io::Error| io::Error::new(error.kind(), format!("{verb}: {error}"));
-    let lock = lock(home)?;
+    let lock = lock(home, &[])?;
     let baseline = settle().map_err(|e| failed("set up the keeper's process", e))?;
     let program = rustix::fs::open("/proc/self/exe", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
         .map_err(io::Error::from)
@@ -126,20 +129,37 @@ fn prepare(home: &Home, ready: Option<OwnedFd>) -> io::Result<(Lock, Keeper<Pmon
     Ok((lock, keeper))
 }
 
-fn lock(home: &Home) -> io::Result<Lock> {
+/// Takes the home's lock. It may lie on a file that was removed from the home under its holder: so whoever serves this
+/// home keeps us out too, `except` these.
+fn lock(home: &Home, except: &[u32]) -> io::Result<Lock> {
     let path = home.keeper_lock();
     let failed = |why: String| io::Error::other(format!("take the lock `{}`: {why}", path.display()));
     // Whose daemon can be reached, he is not about to end.
-    match Lock::patient(&path, HANDOVER, || UnixStream::connect(home.socket()).is_ok()) {
-        Ok(Some(lock)) => {
-            lock.sign().map_err(|e| failed(e.to_string()))?;
-            Ok(lock)
+    let taken = match Lock::patient(&path, HANDOVER, || UnixStream::connect(home.socket()).is_ok()) {
+        Ok(Some(lock)) => match others(home, except) {
+            None => {
+                // For people only, and on a full disk there must be a keeper too.
+                let _unsigned = lock.sign();
+                return Ok(lock);
+            }
+            Some(pid) => Some(pid),
+        },
+        Ok(None) => Lock::signed_by(&path),
+        Err(error) => return Err(failed(error.to_string())),
+    };
+    let pid = taken.map_or_else(|| "unknown".to_owned(), |pid| pid.to_string());
+    Err(failed(format!("another keeper (pid {pid}) holds it")))
+}
+
+/// Who serves this home without its lock, if he does not leave within a while.
+fn others(home: &Home, except: &[u32]) -> Option<u32> {
+    let deadline = clock::now().boot_ms + HANDOVER;
+    loop {
+        let other = kin::server_of(home.mark().as_bytes(), except)?;
+        if clock::now().boot_ms > deadline {
+            return Some(other);
         }
-        Ok(None) => {
-            let pid = Lock::signed_by(&path).map_or_else(|| "unknown".to_owned(), |pid| pid.to_string());
-            Err(failed(format!("another keeper (pid {pid}) holds it")))
-        }
-        Err(error) => Err(failed(error.to_string())),
+        interrupt::pause(LOOK);
     }
 }
 

@@ -212,6 +212,11 @@ impl Link {
         mirror.fds(entry).filter_map(inode).collect()
     }
 
+    /// All entries that the keeper holds.
+    pub fn entries(&self) -> Vec<u64> {
+        self.mirror().all()
+    }
+
     /// The record of an entry; empty if it has none.
     pub fn record(&self, entry: u64) -> Vec<u8> {
         self.mirror().record(entry)

@@ -77,6 +77,8 @@ impl Tag {
     pub const WAITING: u8 = 105;
     /// One that was handed to a worker, which has not answered.
     pub const HANDED: u8 = 106;
+    /// The control socket's file (O_PATH), to be known again by.
+    pub const CONTROL_FILE: u8 = 107;
 
     /// A tag; only the low 24 bits of `index` count.
     pub const fn new(kind: u8, index: u32) -> Tag {

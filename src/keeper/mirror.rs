@@ -69,6 +69,11 @@ impl Mirror {
         self.entries.get(&id).into_iter().flat_map(|entry| &entry.fds).map(|(tag, fd)| (*tag, fd.as_fd()))
     }
 
+    /// All entries.
+    pub(super) fn all(&self) -> Vec<u64> {
+        self.entries.keys().copied().collect()
+    }
+
     /// The record of an entry.
     pub(super) fn record(&self, id: u64) -> Vec<u8> {
         self.entries.get(&id).map(|entry| entry.blob.clone()).unwrap_or_default()

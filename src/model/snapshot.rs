@@ -36,6 +36,9 @@ pub struct DaemonView {
     pub restarts: u64,
     /// `0.1.0`.
     pub version: String,
+    /// What people should know beside the fleet: what is wrong with the home, what was found or lost. Sentences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<String>,
 }
 
 /// One worker: the row of `list` and the monitor, and with its app everything `describe` shows.

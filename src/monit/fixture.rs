@@ -72,8 +72,14 @@ pub fn push(whole: bool, workers: Vec<Arc<WorkerView>>) -> Event {
         load1: 3.42,
         ..HostUsage::default()
     };
-    let daemon =
-        DaemonView { pid: 811, keeper_pid: 810, started: ago(90_000), restarts: 0, version: "0.1.0".into() };
+    let daemon = DaemonView {
+        pid: 811,
+        keeper_pid: 810,
+        started: ago(90_000),
+        restarts: 0,
+        version: "0.1.0".into(),
+        notices: Vec::new(),
+    };
     Event::News(News::Fleet { whole, workers, removed: Vec::new(), host, daemon })
 }
 

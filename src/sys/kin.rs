@@ -29,6 +29,31 @@ pub fn with_environment(mark: &str, names: &[&str]) -> Vec<Kin> {
     pids.into_iter().filter(|pid| *pid != ours).filter_map(|pid| one(pid, mark, names)).collect()
 }
 
+/// The pid of a living keeper or daemon, other than this process and `except`, of the home whose mark (`PMON_HOME=…`)
+/// this is: one that serves although its lock or socket cannot be found any more.
+pub fn server_of(mark: &[u8], except: &[u32]) -> Option<u32> {
+    let ours = std::process::id();
+    let pids = proc::pids().unwrap_or_default().into_iter();
+    pids.filter(|pid| *pid != ours && !except.contains(pid)).find(|pid| {
+        let name = std::fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
+        let serves = name.starts_with(b"pm-keeper") || name.starts_with(b"pm-daemon");
+        serves && environment_has(*pid, mark)
+    })
+}
+
+/// Whether a process was born with this variable (`NAME=value`).
+pub fn environment_has(pid: u32, mark: &[u8]) -> bool {
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    environment.split(|byte| *byte == 0).any(|var| var == mark)
+}
+
+/// The value of a variable that a process was born with.
+pub fn variable(pid: u32, name: &str) -> Option<Vec<u8>> {
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let mut all = environment.split(|byte| *byte == 0);
+    all.find_map(|var| var.strip_prefix(name.as_bytes())?.strip_prefix(b"=").map(<[u8]>::to_vec))
+}
+
 fn one(pid: u32, mark: &str, names: &[&str]) -> Option<Kin> {
     let vars = vars(pid, mark, names)?;
     // After the environment: if this is who was born at that time now, it was so then.

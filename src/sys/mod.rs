@@ -1,5 +1,6 @@
 //! The only door to processes, file descriptors, signals and /proc; the only place for `unsafe`.
 
+pub mod aside;
 pub mod child;
 pub mod clock;
 pub mod detach;
@@ -11,12 +12,14 @@ pub mod holder;
 pub mod inherit;
 pub mod interrupt;
 pub mod kin;
+pub mod lease;
 pub mod limits;
 pub mod listening;
 pub mod lock;
 pub mod page;
 pub mod paths;
 pub mod pipe;
+pub mod plain;
 pub mod proc;
 pub mod processes;
 pub mod replace;

@@ -31,24 +31,37 @@ impl Home {
         Home { root: root.into() }
     }
 
-    /// Makes the directories that are missing, each 0700. Errors name the path. A home that others may write to is
-    /// refused: they could put anything in it.
+    /// Makes the directories that are missing, each 0700. Errors name the path. A home that belongs to somebody else, or that
+    /// others may write to, is refused: they could put anything in it, which this user would then obey.
     pub fn create(&self) -> io::Result<()> {
-        for dir in [self.root.clone(), self.logs(), self.pids()] {
-            std::fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(&dir)
-                .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", dir.display())))?;
+        if self.root.to_str().is_none() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "its path is no UTF-8"));
         }
+        make(&self.root)?;
         let facts = std::fs::metadata(&self.root)?;
+        let refused = |why: String| Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+        let (owner, us) = (facts.uid(), rustix::process::geteuid().as_raw());
+        if owner != us {
+            let name = super::user::name_of;
+            return refused(format!("it belongs to user {}, and this is {}", name(owner), name(us)));
+        }
         let own_group = facts.gid() == rustix::process::getegid().as_raw();
         let others = if own_group { 0o002 } else { 0o022 };
         if facts.mode() & others != 0 {
-            let why = format!("others may write to it (mode {:o}); chmod go-w", facts.mode() & 0o7777);
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+            return refused(format!("others may write to it (mode {:o}); chmod go-w", facts.mode() & 0o7777));
+        }
+        for dir in [self.logs(), self.pids(), self.states()] {
+            if dir.symlink_metadata().is_ok() && !dir.is_dir() {
+                super::aside::put(&dir)?;
+            }
+            make(&dir)?;
         }
         Ok(())
+    }
+
+    /// The variable that every process of this home was born with.
+    pub fn mark(&self) -> String {
+        format!("PMON_HOME={}", self.root.display())
     }
 
     /// The directory itself.
@@ -86,6 +99,11 @@ impl Home {
         self.root.join("pids")
     }
 
+    /// If it is there: the process whose end ends the fleet, and the home with it (`sys::lease`).
+    pub fn lease(&self) -> PathBuf {
+        self.root.join("lease")
+    }
+
     /// What the next daemon must know if keeper and daemon die together.
     pub fn states(&self) -> PathBuf {
         self.root.join("state")
@@ -105,4 +123,14 @@ impl Home {
     pub fn preload(&self) -> PathBuf {
         self.root.join("pmon-preload.js")
     }
+}
+
+/// Makes a directory, 0700, and those above it.
+fn make(dir: &Path) -> io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|e| match e.kind() {
+        io::ErrorKind::AlreadyExists => {
+            io::Error::new(io::ErrorKind::NotADirectory, format!("{}: it is no directory", dir.display()))
+        }
+        kind => io::Error::new(kind, format!("{}: {e}", dir.display())),
+    })
 }

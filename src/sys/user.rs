@@ -37,6 +37,11 @@ pub fn current_uid() -> u32 {
     rustix::process::getuid().as_raw()
 }
 
+/// The uid that files of this process get.
+pub fn effective_uid() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
 /// The real gid of this process.
 pub fn current_gid() -> u32 {
     rustix::process::getgid().as_raw()

@@ -21,6 +21,8 @@ mod everyday;
 mod exhaust;
 mod fallen;
 mod frozen;
+mod home;
+mod home_spoiled;
 mod inject;
 mod lines;
 mod logs;

@@ -22,7 +22,7 @@ pub fn next_keeper(home: &TestHome, old: i32) {
 }
 
 /// Kills both and waits until they are gone. The daemon is stopped first, so that it cannot replace the keeper.
-fn kill_both(home: &TestHome) {
+pub fn kill_both(home: &TestHome) {
     let both = [keeper_pid(home), home.daemon_pid()];
     kill(both[1], "STOP");
     let [keeper, daemon] = both.map(|pid| pid.to_string());
@@ -108,7 +108,7 @@ fn start_web(home: &TestHome, port: u16, args: &[&str]) {
 }
 
 /// Processes of the home that are workers, by their environment: no doubles.
-fn leaders(home: &TestHome) -> usize {
+pub fn leaders(home: &TestHome) -> usize {
     let leads = |pid: &&i32| {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         let session = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(3)?.parse().ok());

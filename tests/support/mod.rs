@@ -17,6 +17,7 @@ pub const PATIENCE: Duration = Duration::from_secs(40);
 /// A home under the system's temporary directory; the fleet in it is killed and everything removed at the end.
 pub struct TestHome {
     dir: tempfile::TempDir,
+    name: PathBuf,
 }
 
 /// What a command printed and how it ended.
@@ -43,12 +44,18 @@ impl Ran {
 
 impl TestHome {
     pub fn new() -> TestHome {
-        TestHome { dir: tempfile::Builder::new().prefix("pmon-test-").tempdir().unwrap() }
+        TestHome::at("home")
+    }
+
+    /// One whose path ends so.
+    pub fn at(name: impl Into<PathBuf>) -> TestHome {
+        let dir = tempfile::Builder::new().prefix("pmon-test-").tempdir().unwrap();
+        TestHome { dir, name: name.into() }
     }
 
     /// `PMON_HOME`.
     pub fn path(&self) -> PathBuf {
-        self.dir.path().join("home")
+        self.dir.path().join(&self.name)
     }
 
     /// A directory for the test's own files, the current one of its commands.
@@ -137,7 +144,8 @@ impl TestHome {
 
     /// The daemon's own log, for messages of failed tests.
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.path().join("pmon.log")).unwrap_or_default()
+        // A test may have put a FIFO there.
+        pmon::sys::plain::text(&self.path().join("pmon.log")).unwrap_or_default()
     }
 
     /// Pids of all processes that belong to this home (keeper, daemon, workers), by their environment.

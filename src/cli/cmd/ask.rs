@@ -6,7 +6,7 @@ use crate::model::Order;
 use crate::model::order::Touched;
 use crate::model::rotation::MODULE;
 use crate::model::select::Candidate;
-use crate::model::snapshot::WorkerView;
+use crate::model::snapshot::{DaemonView, WorkerView};
 use crate::model::usage::HostUsage;
 use crate::model::{Selector, WorkerId, select::SelectError};
 use crate::proto::reply::LogSize;
@@ -21,6 +21,8 @@ pub struct Fleet {
     pub workers: Vec<Arc<WorkerView>>,
     /// The host.
     pub host: HostUsage,
+    /// The daemon.
+    pub daemon: DaemonView,
 }
 
 impl Fleet {
@@ -49,7 +51,7 @@ impl Fleet {
 /// The fleet, with environments or without.
 pub fn list(client: &mut Client, with_env: bool) -> Result<Fleet, CliError> {
     match client.call(Request::List { with_env })? {
-        Reply::Fleet { workers, host, daemon: _ } => Ok(Fleet { workers, host }),
+        Reply::Fleet { workers, host, daemon } => Ok(Fleet { workers, host, daemon }),
         other => Err(unfit(other)),
     }
 }

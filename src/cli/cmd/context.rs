@@ -91,7 +91,7 @@ impl Context {
 
     /// Prints the table (or with `-m` the list) of this fleet.
     pub fn show_fleet(&self, fleet: Fleet) -> Result<(), CliError> {
-        let Fleet { mut workers, host: usage } = fleet;
+        let Fleet { mut workers, host: usage, daemon } = fleet;
         let now = clock::now();
         self.flags.sort.unwrap_or_default().apply(&mut workers, now);
         let text = if self.flags.mini_list {
@@ -100,7 +100,8 @@ impl Context {
             let drawn = table::table(&workers, now, self.ui.width, self.ui.colour);
             format!("{drawn}\n{}", host::line(&usage, self.ui.colour))
         };
-        Ok(self.ui.say(&text)?)
+        self.ui.say(&text)?;
+        daemon.notices.iter().try_for_each(|notice| self.warn(notice))
     }
 
     /// The options of an app for `config`; `args` are those behind `--`.
