@@ -180,7 +180,7 @@ impl Nobody {
     /// `None` if this test is not run by root: then the whole suite is run by a user without rights.
     fn new(uid: u32) -> Option<Nobody> {
         if !rustix::process::geteuid().is_root() {
-            println!("not root: cannot become another user");
+            eprintln!("not root: cannot become another user");
             return None;
         }
         need("setpriv", "apt-get install util-linux");

@@ -384,6 +384,8 @@ fn finish(mut child: Child, what: &str) -> Ran {
 fn assert_clear(ran: &Ran, what: &str) {
     let said = ran.all();
     assert!(!said.contains("panicked"), "{what}: {said}");
+    let bare = |line: &str| line.contains("the daemon: ") && line.matches(": ").count() < 3;
+    assert!(!said.lines().any(|line| line.contains("os error") && bare(line)), "{what}: {said}");
     let words = ["failed to", "not found", "Nothing to do", "is not running", "not reloaded", "already"];
     assert!(words.iter().any(|word| said.contains(word)), "{what} ended with {} and said: {said}", ran.code);
 }
@@ -403,7 +405,7 @@ fn wish() -> String {
 fn seed() -> u64 {
     let given = std::env::var("PMON_INJECT_SEED").ok().and_then(|text| text.parse().ok());
     let seed = given.unwrap_or_else(|| u64::from(std::process::id()));
-    println!("PMON_INJECT_SEED={seed}");
+    eprintln!("PMON_INJECT_SEED={seed}");
     seed
 }
 
@@ -467,20 +469,20 @@ impl Round {
             });
             match (trouble, reached) {
                 (Some(trouble), _) => {
-                    println!("{trouble}");
+                    eprintln!("{trouble}");
                     self.failed.lock().unwrap().push(format!("{case:?}"));
                     continue;
                 }
                 (None, Some(what)) => {
                     self.reached.lock().unwrap().insert(case.point, what);
-                    println!("{case:?}: at {what:?}, {} ms", begun.elapsed().as_millis());
+                    eprintln!("{case:?}: at {what:?}, {} ms", begun.elapsed().as_millis());
                 }
                 (None, None) => self.missed.lock().unwrap().push(case),
             }
             patient = Some(ill);
         }
         if let Some(mut patient) = patient {
-            println!("{}", patient.transcript.join("\n"));
+            eprintln!("{}", patient.transcript.join("\n"));
             patient.end("everything");
         }
     }
@@ -497,7 +499,7 @@ fn whatever_call_fails_is_told_clearly_touches_nobody_else_and_works_the_next_ti
             scope.spawn(|| round.go(until));
         }
     });
-    println!("nobody passes at {:?}", round.missed.lock().unwrap());
+    eprintln!("nobody passes at {:?}", round.missed.lock().unwrap());
     let failed = round.failed.lock().unwrap();
     assert!(failed.is_empty(), "something went wrong with {failed:#?}");
 }
@@ -513,7 +515,7 @@ fn a_beginning_that_fails_is_told_clearly_leaves_nothing_and_works_the_next_time
         let mut patient = Patient::new();
         let log = patient.home.path().join("pmon.log");
         if let Some(trouble) = attempt(case, &log, || patient.begin_ill(case)) {
-            println!("{trouble}");
+            eprintln!("{trouble}");
             failed.push(format!("{case:?}"));
         }
     }
@@ -526,7 +528,7 @@ impl Patient {
         std::fs::write(file, format!("{} {}", case.errno, case.pass)).unwrap();
         self.transcript.push(format!("{case:?}"));
         let ran = finish(self.command(&["start", "sh.sh"]).spawn().unwrap(), &format!("{case:?}"));
-        println!("{case:?}, {}: {}", if file.exists() { "nobody passed" } else { "happened" }, ran.all());
+        eprintln!("{case:?}, {}: {}", if file.exists() { "nobody passed" } else { "happened" }, ran.all());
         if ran.code != 0 {
             assert_clear(&ran, &format!("{case:?}"));
         }
