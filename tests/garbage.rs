@@ -77,7 +77,7 @@ fn damage(bytes: &mut Vec<u8>, other: &[u8], dice: &mut Dice) {
 }
 
 /// Panics with the bytes, so that they can go into the corpus.
-fn feed(name: &str, target: fn(&[u8]), bytes: &[u8]) {
+fn feed(name: &str, target: targets::Target, bytes: &[u8]) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| target(bytes))) {
         eprintln!("`{name}` broke at: {}", bytes.escape_ascii());
         std::panic::resume_unwind(panic);

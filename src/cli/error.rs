@@ -2,6 +2,7 @@
 
 use super::out::Ui;
 use super::out::message;
+use crate::client::connect::numbers;
 use crate::client::{CallError, ConnectError, StartError};
 use crate::config::ConfigError;
 use crate::model::select::SelectError;
@@ -152,6 +153,13 @@ fn silence(error: &ConnectError) -> Option<String> {
             "`kill -9 $(cat {})` ends it without touching a worker; a new one takes over",
             pid_file.display()
         )),
+        ConnectError::Frozen(pids) => {
+            let pids = numbers(pids, " ");
+            Some(format!(
+                "`kill -CONT {pids}` lets them go on; `kill -9 {pids}` ends them without touching a worker, and \
+                 the next command takes over"
+            ))
+        }
         ConnectError::NoDaemon(_)
         | ConnectError::Socket { .. }
         | ConnectError::Greeting(_)

@@ -7,6 +7,7 @@ use super::stream::Stream;
 use crate::proto::{ClientMessage, DaemonMessage, Hello, Reply, Request, WireError};
 use crate::sys::interrupt;
 use crate::sys::paths::Home;
+use std::io;
 use std::time::Duration;
 
 /// A connection to the daemon of one home.
@@ -39,7 +40,11 @@ pub enum CallError {
 
 impl From<ReadError> for CallError {
     fn from(error: ReadError) -> CallError {
-        CallError::Broken(error.to_string())
+        let gone = [io::ErrorKind::BrokenPipe, io::ErrorKind::ConnectionReset];
+        match error {
+            ReadError::Io(error) if gone.contains(&error.kind()) => CallError::Gone,
+            other => CallError::Broken(other.to_string()),
+        }
     }
 }
 

@@ -1,7 +1,9 @@
 //! The connection: socket, hello, frames in and out.
 
 use crate::proto::{ClientMessage, DaemonMessage, Decoder, Frame, FrameError, Hello, Reply, WireError};
+use crate::sys::lock::Lock;
 use crate::sys::paths::Home;
+use crate::sys::processes::Seen;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -28,6 +30,12 @@ pub enum ConnectError {
     /// It does not serve this user.
     #[error("reach the daemon: {0}")]
     Refused(WireError),
+    /// Nobody is left to put right that the daemon does not run: keeper and daemon (or the one that lives) are stopped.
+    #[error("hear from the daemon: stopped by a signal: {}", numbers(.0, ", "))]
+    Frozen(
+        /// Who.
+        Vec<u32>,
+    ),
     /// It takes connections and says nothing: it is suspended, or its machine is out of breath.
     #[error("hear from the daemon: nothing for {} s", .patience.as_secs())]
     Silent {
@@ -40,6 +48,24 @@ pub enum ConnectError {
 
 /// A daemon greets at once; a new one, after a crash, once it has attached to its workers.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// So often we look whether it can answer at all.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The numbers of processes, for people.
+pub fn numbers(pids: &[u32], between: &str) -> String {
+    pids.iter().map(u32::to_string).collect::<Vec<_>>().join(between)
+}
+
+/// Keeper and daemon of a home, if each of them that lives is stopped: one that runs would see to the other.
+pub(super) fn frozen(home: &Home) -> Option<ConnectError> {
+    let daemon = std::fs::read_to_string(home.daemon_pid()).ok().and_then(|text| text.trim().parse().ok());
+    let both = [Lock::signed_by(&home.keeper_lock()), daemon];
+    let living: Vec<Seen> =
+        both.into_iter().flatten().filter_map(Seen::read).filter(|seen| !seen.dead).collect();
+    let all = !living.is_empty() && living.iter().all(|seen| seen.stopped);
+    all.then(|| ConnectError::Frozen(living.iter().map(|seen| seen.member.pid).collect()))
+}
 
 /// An open connection after both sides said hello.
 #[derive(Debug)]
@@ -69,14 +95,20 @@ impl Connection {
         connection
             .send(&ClientMessage::Hello(Hello::ours()))
             .map_err(|e| ConnectError::Greeting(e.to_string()))?;
-        connection.hear_hello(patience).map_err(|error| match error {
-            ReadError::Io(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                ConnectError::Silent { patience, pid_file: home.daemon_pid() }
+        let mut left = patience;
+        while !left.is_zero() {
+            match connection.hear_hello(left.min(LOOK)) {
+                Ok(()) => return Ok(connection),
+                Err(ReadError::Io(e)) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Err(ReadError::Refused(refused)) => return Err(ConnectError::Refused(refused)),
+                Err(other) => return Err(ConnectError::Greeting(other.to_string())),
             }
-            ReadError::Refused(refused) => ConnectError::Refused(refused),
-            other => ConnectError::Greeting(other.to_string()),
-        })?;
-        Ok(connection)
+            if let Some(error) = frozen(home) {
+                return Err(error);
+            }
+            left = left.saturating_sub(LOOK);
+        }
+        Err(ConnectError::Silent { patience, pid_file: home.daemon_pid() })
     }
 
     /// Waits for the daemon's first word. An end is left to whoever reads on.

@@ -4,6 +4,7 @@
 mod again;
 pub mod call;
 pub mod connect;
+mod places;
 pub mod start;
 pub mod stream;
 

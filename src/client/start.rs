@@ -1,7 +1,7 @@
 //! Starting keeper and daemon, and hearing from them that they serve, or why not.
 
 use super::call::Client;
-use super::connect::ConnectError;
+use super::connect::{ConnectError, frozen};
 use crate::sys::detach;
 use crate::sys::lock::Lock;
 use crate::sys::paths::Home;
@@ -87,7 +87,12 @@ fn await_daemon(home: &Home) -> Result<Option<Client>, StartError> {
         }
         // A lock that cannot even be tried is left to the keeper, which says why.
         let held = Lock::attempt(&home.keeper_lock()).is_ok_and(|lock| lock.is_none());
-        if !held || clock::now().boot_ms > deadline {
+        let now = clock::now().boot_ms;
+        if held && now > deadline - PATIENCE_MS + MOMENT_MS {
+            // It starts no daemon, and nobody else can while it has the lock.
+            frozen(home).map_or(Ok(()), Err)?;
+        }
+        if !held || now > deadline {
             return Ok(None);
         }
         interrupt::pause(LOOK);
@@ -96,6 +101,8 @@ fn await_daemon(home: &Home) -> Result<Option<Client>, StartError> {
 
 /// A keeper without daemon, or about to end, is given so long.
 const PATIENCE_MS: u64 = 8000;
+/// Who is stopped for a moment only is waited for.
+const MOMENT_MS: u64 = 1000;
 const LOOK: Duration = Duration::from_millis(10);
 
 /// One line from keeper or daemon, or nothing when both are gone.

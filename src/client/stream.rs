@@ -2,6 +2,7 @@
 
 use super::call::CallError;
 use super::connect::{Connection, ReadError, Received};
+use super::places::Places;
 use crate::proto::{ClientMessage, DaemonMessage, LogBatch, Push, Reply, Request};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -15,6 +16,7 @@ use std::time::Duration;
 pub struct Stream {
     connection: Connection,
     next_id: u64,
+    places: Places,
 }
 
 /// What came.
@@ -42,7 +44,7 @@ pub enum Incoming {
 #[derive(Debug)]
 pub enum Next {
     /// Something came.
-    Came(Incoming),
+    Came(Box<Incoming>),
     /// Nothing did.
     Quiet,
     /// Nobody reads the output any more.
@@ -60,7 +62,7 @@ pub struct Asker {
 
 impl Stream {
     pub(super) fn new(connection: Connection, next_id: u64) -> Stream {
-        Stream { connection, next_id }
+        Stream { connection, next_id, places: Places::default() }
     }
 
     /// Sends a request; returns the number its answer and pushes will carry.
@@ -81,7 +83,7 @@ impl Stream {
             match self.connection.receive() {
                 Ok(None) => return Ok(None),
                 Ok(Some(received)) => {
-                    if let Some(incoming) = incoming(received) {
+                    if let Some(incoming) = self.incoming(received) {
                         return Ok(Some(incoming));
                     }
                 }
@@ -95,8 +97,8 @@ impl Stream {
     pub fn next_for(&mut self, output: impl AsFd, patience: Option<Duration>) -> Result<Next, CallError> {
         loop {
             while let Some(received) = self.connection.buffered()? {
-                if let Some(incoming) = incoming(received) {
-                    return Ok(Next::Came(incoming));
+                if let Some(incoming) = self.incoming(received) {
+                    return Ok(Next::Came(Box::new(incoming)));
                 }
             }
             let mut watched = [
@@ -119,18 +121,32 @@ impl Stream {
         }
     }
 
+    fn incoming(&mut self, received: Received) -> Option<Incoming> {
+        match received {
+            Received::Log(batch) => Some(self.whole(batch)),
+            Received::Message(DaemonMessage::Reply { id, reply }) => Some(Incoming::Reply { id, reply }),
+            Received::Message(DaemonMessage::Push { id, push }) => Some(Incoming::Push { id, push }),
+            Received::Message(DaemonMessage::Hello(_) | DaemonMessage::Unknown) => None,
+        }
+    }
+
+    /// A batch with its lines, wherever they are; if they are gone, how many those were.
+    fn whole(&mut self, mut batch: LogBatch) -> Incoming {
+        if let (Some(spot), Some(at_spot)) = (&batch.header.spot, batch.header.at_spot.take()) {
+            match self.places.read(spot, at_spot.tail) {
+                Ok(bytes) => batch.bytes = bytes,
+                Err(_gone) => {
+                    let push = Push::Lagged { lines: at_spot.lines };
+                    return Incoming::Push { id: batch.header.id, push };
+                }
+            }
+        }
+        Incoming::Log(batch)
+    }
+
     /// A second handle that can ask while this one waits in [`Stream::next`]. From then on ask only there.
     pub fn asker(&self) -> io::Result<Asker> {
         Ok(Asker { socket: self.connection.socket.try_clone()?, next_id: self.next_id })
-    }
-}
-
-fn incoming(received: Received) -> Option<Incoming> {
-    match received {
-        Received::Log(batch) => Some(Incoming::Log(batch)),
-        Received::Message(DaemonMessage::Reply { id, reply }) => Some(Incoming::Reply { id, reply }),
-        Received::Message(DaemonMessage::Push { id, push }) => Some(Incoming::Push { id, push }),
-        Received::Message(DaemonMessage::Hello(_) | DaemonMessage::Unknown) => None,
     }
 }
 

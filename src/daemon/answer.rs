@@ -221,13 +221,13 @@ async fn flush(select: Option<Selector>, desk: &Desk) -> Result<Reply, WireError
     Ok(Reply::Flushed { files })
 }
 
-/// What the pump answers. It does so between two batches, at once; but a disk that hangs hangs it too, and not those
-/// who ask.
+/// What the pump answers. It does so between two batches, at once; but who asks for something that a disk is needed for
+/// is not to hang with that.
 pub(super) async fn from_pump<T>(answer: oneshot::Receiver<T>) -> Result<T, WireError> {
     match tokio::time::timeout(PUMP_PATIENCE, answer).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(_gone)) => Err(error(Code::Internal, "the log pump is dead")),
-        Err(_elapsed) => Err(error(Code::Io, "the log pump hangs in a write: a disk does not answer")),
+        Err(_elapsed) => Err(error(Code::Io, "a disk hangs: it does not answer")),
     }
 }
 

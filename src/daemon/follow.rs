@@ -5,16 +5,19 @@ use super::answer;
 use super::mailbox::Desk;
 use super::outbox::{ClientGone, Outbox};
 use super::past;
-use crate::logs::{Delivery, End, Filter, LogLines, Workers};
+use crate::logs::{Delivery, End, Filter, LogLines, SMALL, Spot, Workers};
 use crate::model::snapshot::Snapshot;
-use crate::model::{StreamKind, WorkerId};
-use crate::proto::push::{LogFile, LogHeader, LogSpot};
+use crate::model::{StreamKind, WorkerId, tail};
+use crate::proto::push::{AtSpot, LogFile, LogHeader, LogSpot};
 use crate::proto::request::LogsRequest;
 use crate::proto::{Frame, Push, Reply};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Bytes that may wait for one slow subscriber; the oldest lines go first.
 const BACKLOG: usize = 4 << 20;
+/// After a batch that a client reads itself: one of a fast stream then tells what came since in one frame.
+const GATHER: Duration = Duration::from_millis(10);
 
 /// Serves a `Logs` until history is read, or until the client leaves.
 pub(super) async fn logs(wanted: LogsRequest, desk: &Desk, outbox: &Outbox) -> Result<(), ClientGone> {
@@ -30,7 +33,7 @@ pub(super) async fn logs(wanted: LogsRequest, desk: &Desk, outbox: &Outbox) -> R
         files.insert(0, own_log(desk));
     }
     let workers = if all { Workers::All } else { Workers::Only(ids.iter().copied().collect()) };
-    let filter = Filter { workers, out: wanted.out, err: wanted.err };
+    let filter = Filter { workers, out: wanted.out, err: wanted.err, places: wanted.places };
     let paths = files.iter().map(|f| PathBuf::from(&f.path)).collect();
     let recent = if wanted.files { 0 } else { wanted.lines as usize };
     // Where the files end and where the subscription begins is one moment of the pump.
@@ -53,14 +56,43 @@ pub(super) async fn logs(wanted: LogsRequest, desk: &Desk, outbox: &Outbox) -> R
     }
     loop {
         match seam.live.next().await {
+            Delivery::Lines(lines) if wanted.places && by_place(&lines) => {
+                send_place(&lines, outbox).await?;
+                // What comes meanwhile is told at once.
+                tokio::time::sleep(GATHER).await;
+            }
             Delivery::Lines(lines) => send(&lines, false, outbox).await?,
             Delivery::Lagged { lines } => outbox.push(Push::Lagged { lines }).await?,
         }
     }
 }
 
+/// It is large, and its file has it as it would be sent.
+fn by_place(lines: &LogLines) -> bool {
+    let plain = |spot: &Spot| !spot.shared && spot.end - spot.start == lines.bytes.len() as u64;
+    lines.tail.is_some() || (lines.bytes.len() >= SMALL && lines.spot.as_ref().is_some_and(plain))
+}
+
+/// Only where they stand.
+async fn send_place(lines: &LogLines, outbox: &Outbox) -> Result<(), ClientGone> {
+    let tail = lines.tail.unwrap_or_else(|| tail::print(&lines.bytes));
+    let at_spot = Some(AtSpot { lines: lines.lines as u64, tail });
+    let header = LogHeader { at_spot, ..header(lines, false, outbox) };
+    match Frame::log_head(&header, 0) {
+        Ok(head) => outbox.log(head, bytes::Bytes::new()).await,
+        Err(_too_long) => Ok(()),
+    }
+}
+
 /// A batch as it came.
 pub(super) async fn send(lines: &LogLines, history: bool, outbox: &Outbox) -> Result<(), ClientGone> {
+    match Frame::log_head(&header(lines, history, outbox), lines.bytes.len()) {
+        Ok(head) => outbox.log(head, lines.bytes.clone()).await,
+        Err(_too_long) => Ok(()),
+    }
+}
+
+fn header(lines: &LogLines, history: bool, outbox: &Outbox) -> LogHeader {
     let spot = lines.spot.as_ref().map(|spot| LogSpot {
         path: spot.path.display().to_string(),
         inode: spot.inode,
@@ -68,7 +100,7 @@ pub(super) async fn send(lines: &LogLines, history: bool, outbox: &Outbox) -> Re
         end: spot.end,
         shared: spot.shared,
     });
-    let header = LogHeader {
+    LogHeader {
         id: outbox.id,
         worker: lines.worker,
         name: lines.name.to_string(),
@@ -79,10 +111,7 @@ pub(super) async fn send(lines: &LogLines, history: bool, outbox: &Outbox) -> Re
         history,
         path: None,
         spot,
-    };
-    match Frame::log_head(&header, lines.bytes.len()) {
-        Ok(head) => outbox.log(head, lines.bytes.clone()).await,
-        Err(_too_long) => Ok(()),
+        at_spot: None,
     }
 }
 

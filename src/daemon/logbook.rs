@@ -10,6 +10,10 @@ use crate::model::{Rotation, Selector};
 use crate::proto::reply::LogSize;
 use crate::proto::{Code, Reply, WireError};
 use std::path::PathBuf;
+use std::time::Duration;
+
+/// Files are asked for so long: far longer than a disk takes that does not hang.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The sizes of the logs of some workers.
 pub(super) async fn sizes(select: &Selector, desk: &Desk) -> Result<Reply, WireError> {
@@ -24,7 +28,10 @@ pub(super) async fn sizes(select: &Selector, desk: &Desk) -> Result<Reply, WireE
     let looked = tokio::task::spawn_blocking(move || {
         wanted.into_iter().map(|(worker, path, rotation)| measure(worker, path, &rotation)).collect()
     });
-    let logs = looked.await.map_err(|_panic| error(Code::Internal, "failed to measure the logs"))?;
+    let looked = tokio::time::timeout(PATIENCE, looked).await;
+    let looked =
+        looked.map_err(|_late| error(Code::Io, "failed to measure the logs: a disk does not answer"))?;
+    let logs = looked.map_err(|_panic| error(Code::Internal, "failed to measure the logs"))?;
     Ok(Reply::LogSizes { logs })
 }
 
@@ -53,7 +60,12 @@ fn measure(worker: crate::model::WorkerId, path: PathBuf, rotation: &Rotation) -
 pub(super) async fn reopen(desk: &Desk) -> Result<Reply, WireError> {
     desk.pump.reopen();
     desk.pump.settle().await.map_err(|_gone| error(Code::Internal, "the log pump is dead"))?;
-    journal::reopen(&desk.home);
+    let home = desk.home.clone();
+    let reopened = tokio::task::spawn_blocking(move || journal::reopen(&home));
+    let reopened = tokio::time::timeout(PATIENCE, reopened).await;
+    reopened
+        .map_err(|_late| error(Code::Io, "failed to open the daemon's log anew: a disk does not answer"))?
+        .ok();
     tracing::info!("opened the logs anew");
     Ok(Reply::Done { touched: Vec::new() })
 }

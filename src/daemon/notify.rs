@@ -71,11 +71,15 @@ impl Owner {
     /// Takes all notices that are there.
     pub(super) fn hear_notices(&mut self, watch: &UnixDatagram) -> anyhow::Result<()> {
         let heard = watch.try_io(Interest::READABLE, || {
-            while let Some(notice) = self.notices.socket.receive()? {
-                self.hear_notice(notice);
+            // Some at a time: who floods us with notices must not keep us from everything else.
+            for _ in 0..EARLY {
+                match self.notices.socket.receive()? {
+                    Some(notice) => self.hear_notice(notice),
+                    // Says that the socket is empty: the next wait waits.
+                    None => return Err(io::ErrorKind::WouldBlock.into()),
+                }
             }
-            // Says that the socket is empty: the next wait waits.
-            Err::<(), _>(io::ErrorKind::WouldBlock.into())
+            Ok(())
         });
         match heard {
             Err(e) if e.kind() != io::ErrorKind::WouldBlock => Err(e).context("hear a READY=1"),

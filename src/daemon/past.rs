@@ -118,6 +118,7 @@ fn frames(files: &[Wanted], shelf: &mut Shelf, id: u64) -> Vec<bytes::Bytes> {
             history: true,
             path,
             spot: None,
+            at_spot: None,
         };
         frames.extend(Frame::log(&header, &bytes).ok());
     };

@@ -33,6 +33,9 @@ const SIGKILL: i32 = 9;
 /// Answers under way get this long when the daemon ends.
 const FAREWELL: Duration = Duration::from_millis(150);
 
+/// Messages of the keeper in one turn: processes that end as fast as they are started must not keep us from clients.
+const AT_ONCE: usize = 32;
+
 /// Where events come from.
 pub(super) struct Inputs {
     pub(super) from_sessions: mpsc::Receiver<Letter>,
@@ -58,6 +61,8 @@ pub(super) async fn run(
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while (!owner.ended || owner.trees.sweeping()) && !owner.upgrade.is_done() {
+        // Sessions are tasks of the same thread, and something may always be ready here.
+        tokio::task::yield_now().await;
         owner.see_to_trees();
         let now = Instant::now();
         let rebuild = owner.rebuild.due();
@@ -149,14 +154,17 @@ impl Owner {
         self.upgrade.give_up_late();
     }
 
-    /// All that the keeper has said by now; `false` if that was its last.
+    /// What the keeper has said, some of it at a time; `false` if that was its last.
     fn hear_keeper(&mut self, keeper: &UnixDatagram) -> anyhow::Result<bool> {
         let heard = keeper.try_io(Interest::READABLE, || {
-            while let Some(message) = self.link.receive()? {
-                self.hear(message);
+            for _ in 0..AT_ONCE {
+                match self.link.receive()? {
+                    Some(message) => self.hear(message),
+                    // Says that the socket is empty: the next wait waits.
+                    None => return Err(io::ErrorKind::WouldBlock.into()),
+                }
             }
-            // Says that the socket is empty: the next wait waits.
-            Err::<(), _>(io::ErrorKind::WouldBlock.into())
+            Ok(())
         });
         match heard {
             Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(false),

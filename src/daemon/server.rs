@@ -68,6 +68,8 @@ pub(super) async fn serve(listener: StdListener, spare: Spare, desk: Desk) -> io
             refuse(&stream, why);
             continue;
         }
+        // The place was kept while nobody came.
+        place.said();
         tokio::spawn(session::serve(stream, desk.clone(), place));
     }
 }

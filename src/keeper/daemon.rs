@@ -6,7 +6,9 @@
 //!      └─ could not be started           └─▶ Over               shut down, or the first one failed
 //! ```
 //! One that has been given to us (`adopted`) is no child of ours: its pidfd says when it has ended. One that has said
-//! PING and then nothing more for ten seconds is frozen, and killed.
+//! PING and then nothing more for ten seconds is killed, if it is stopped; if it is not, after twenty seconds if it
+//! uses a CPU all the time, else after a minute.
+//! A new program has five seconds to serve, or the old one is back.
 //!
 //! A SIGKILL is harmless here and never counts as a crash: whoever kills daemons all day must not make pipes
 //! fill while we wait.
@@ -14,10 +16,12 @@
 use super::datagram;
 use super::image::DaemonImage;
 use crate::model::Exit;
+use crate::sys::processes::Seen;
 use crate::sys::spawn::{SpawnError, Spawned};
-use crate::sys::{child, fd};
+use crate::sys::{child, fd, proc};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 /// How a daemon is made.
 pub trait Start {
@@ -62,10 +66,35 @@ struct Alive {
     adopted: bool,
     /// When it must have said something, once it has said PING.
     silent_at_ms: Option<u64>,
+    /// What it had used when that time was over before.
+    doubts: Vec<Duration>,
+    /// When it must serve, if its program never has.
+    trial_ends_ms: Option<u64>,
+    /// It did not, and is killed.
+    given_up: bool,
 }
 
-/// So long may a daemon say nothing: four of its pings.
+/// So long may a new program take until it serves.
+const TRIAL_MS: u64 = 5000;
+
+/// So long may a daemon say nothing that is stopped: it pings every second.
 const SILENCE_MS: u64 = 10_000;
+/// So many times that long may one that is not: a machine out of breath, or a disk, keeps it from its work.
+const DOUBTS: usize = 6;
+/// Unless it uses this much of a CPU in the meantime, and so goes round in circles.
+const SPIN: Duration = Duration::from_secs(8);
+
+impl Alive {
+    /// It has said nothing for long: true if it will not either.
+    fn is_frozen(&mut self) -> bool {
+        let pid = self.process.pid;
+        let used = Duration::from_nanos(proc::cpu_clock(pid).unwrap_or_default());
+        let stopped = Seen::read(pid).is_some_and(|seen| seen.stopped);
+        let spins = self.doubts.last().is_some_and(|before| used.saturating_sub(*before) >= SPIN);
+        self.doubts.push(used);
+        stopped || spins || self.doubts.len() >= DOUBTS
+    }
+}
 
 /// Our end of its link.
 #[derive(Debug)]
@@ -98,7 +127,16 @@ impl<S: Start> Daemon<S> {
     /// Takes over a daemon that has outlived its keeper.
     pub(super) fn adopt(&mut self, process: Spawned, socket: OwnedFd) {
         let link = LinkState::Open(socket);
-        self.state = State::Alive(Alive { process, link, ready: true, adopted: true, silent_at_ms: None });
+        self.state = State::Alive(Alive {
+            process,
+            link,
+            ready: true,
+            adopted: true,
+            silent_at_ms: None,
+            doubts: Vec::new(),
+            trial_ends_ms: None,
+            given_up: false,
+        });
         self.starts = 1;
     }
 
@@ -132,6 +170,9 @@ impl<S: Start> Daemon<S> {
             ready: image.ready,
             adopted: image.adopted,
             silent_at_ms: image.pings.then_some(now_ms + SILENCE_MS),
+            doubts: Vec::new(),
+            trial_ends_ms: None,
+            given_up: false,
         });
         daemon.ever_ready = image.ever_ready;
         daemon.starts = image.starts;
@@ -143,7 +184,7 @@ impl<S: Start> Daemon<S> {
         match &self.state {
             State::Due { at_ms }
             | State::Alive(Alive { link: LinkState::Closed { kill_at_ms: at_ms }, .. }) => Some(*at_ms),
-            State::Alive(Alive { link: LinkState::Open(_), silent_at_ms, .. }) => *silent_at_ms,
+            State::Alive(alive) => [alive.silent_at_ms, alive.trial_ends_ms].into_iter().flatten().min(),
             State::Over => None,
         }
     }
@@ -154,6 +195,7 @@ impl<S: Start> Daemon<S> {
             && (ping || alive.silent_at_ms.is_some())
         {
             alive.silent_at_ms = Some(now_ms + SILENCE_MS);
+            alive.doubts.clear();
         }
     }
 
@@ -196,6 +238,11 @@ impl<S: Start> Daemon<S> {
     /// first cannot be started and nothing is lost by giving up.
     pub(super) fn act(&mut self, now_ms: u64, holds_any: bool) -> io::Result<Option<u64>> {
         if let State::Alive(alive) = &mut self.state {
+            alive.given_up |= alive.trial_ends_ms.take_if(|at| *at <= now_ms).is_some();
+            if matches!(alive.link, LinkState::Open(_)) && !alive.given_up && !alive.is_frozen() {
+                alive.silent_at_ms = Some(now_ms + SILENCE_MS);
+                return Ok(None);
+            }
             // A pidfd: the signal cannot reach anybody else, at worst a zombie.
             let _ending = child::send(&alive.process.pidfd, libc::SIGKILL);
             match &mut alive.link {
@@ -206,7 +253,8 @@ impl<S: Start> Daemon<S> {
             return Ok(None);
         }
         match self.attempt() {
-            Ok(alive) => {
+            Ok(mut alive) => {
+                alive.trial_ends_ms = self.upgrade.is_some().then_some(now_ms + TRIAL_MS);
                 self.state = State::Alive(alive);
                 self.starts += 1;
                 Ok(Some(self.starts - 1))
@@ -222,13 +270,23 @@ impl<S: Start> Daemon<S> {
         let program = self.upgrade.as_ref().unwrap_or(&self.program).as_fd();
         let ready = self.ready.as_ref().map(AsFd::as_fd);
         let process = self.starter.start(program, theirs.as_fd(), ready).map_err(io::Error::other)?;
-        Ok(Alive { process, link: LinkState::Open(ours), ready: false, adopted: false, silent_at_ms: None })
+        Ok(Alive {
+            process,
+            link: LinkState::Open(ours),
+            ready: false,
+            adopted: false,
+            silent_at_ms: None,
+            doubts: Vec::new(),
+            trial_ends_ms: None,
+            given_up: false,
+        })
     }
 
     /// It serves: what it runs is good, and whoever waited knows.
     pub(super) fn is_ready(&mut self) {
         if let State::Alive(alive) = &mut self.state {
             alive.ready = true;
+            alive.trial_ends_ms = None;
             self.ever_ready = true;
             self.ready = None;
             self.pace.fails = 0;
@@ -254,6 +312,11 @@ impl<S: Start> Daemon<S> {
     pub(super) fn ended(&mut self, status: i32, now_ms: u64, holds_any: bool) -> io::Result<()> {
         let exit = Exit::from_wait_status(status);
         let ready = self.alive().is_some_and(|alive| alive.ready);
+        if self.alive().is_some_and(|alive| alive.given_up) {
+            // Another attempt would take as long.
+            self.upgrade = None;
+            return self.failed(now_ms, holds_any, "it did not come to serve, and was killed");
+        }
         if exit == Exit::Signal(libc::SIGKILL) || (ready && exit.is_success()) {
             self.state = State::Due { at_ms: now_ms + self.pace.at_once(now_ms) };
             return Ok(());

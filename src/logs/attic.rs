@@ -51,6 +51,8 @@ struct State {
     plan: Option<Plan>,
     /// There is something new.
     dirty: bool,
+    /// All logs that somebody goes on writing are known: what else there is, is a stray.
+    begun: bool,
     stopped: bool,
 }
 
@@ -76,6 +78,13 @@ impl Attic {
     pub fn learn(&self, log: &Path, app: &Arc<str>, rotation: &Arc<Rotation>) {
         let mut state = self.shelf.lock();
         state.logs.insert(log.to_owned(), (Arc::clone(app), Arc::clone(rotation)));
+        self.shelf.look(state);
+    }
+
+    /// All logs that were there before are learnt: from now on files are looked at.
+    pub fn begin(&self) {
+        let mut state = self.shelf.lock();
+        state.begun = true;
         self.shelf.look(state);
     }
 
@@ -119,7 +128,7 @@ impl Shelf {
     /// Waits at most so long for something new; then whatever there is.
     fn wait(&self, at_most_ms: u64) -> State {
         let span = Duration::from_millis(at_most_ms);
-        let waiting = |state: &mut State| !state.dirty && !state.stopped;
+        let waiting = |state: &mut State| !(state.stopped || state.dirty && state.begun);
         let held = self.changed.wait_timeout_while(self.lock(), span, waiting);
         let (mut state, _timeout) = held.unwrap_or_else(PoisonError::into_inner);
         let seen = state.clone();
@@ -151,6 +160,9 @@ impl Sweeper {
             let state = shelf.wait(self.idle_ms(shelf));
             if state.stopped {
                 return;
+            }
+            if !state.begun {
+                continue;
             }
             self.dirty |= state.dirty;
             let now = clock::now().boot_ms;
@@ -248,7 +260,8 @@ impl Sweeper {
         if let Some(plan) = state.plan.as_ref().filter(|plan| plan.rotation.enabled) {
             let rest = left.iter().map(|(_, kept)| kept).filter(|kept| !gone.contains(kept.path.as_path()));
             let limit = plan.rotation.max_total_size.get();
-            let over = overdraft(rest, live.values().sum(), limit);
+            let left_behind = strays(&plan.logs_dir, logs, left);
+            let over = overdraft(rest, live.values().sum::<u64>().saturating_add(left_behind), limit);
             gone.extend(over.into_iter().map(|kept| kept.path.as_path()));
         }
         let gone: BTreeSet<PathBuf> = gone.into_iter().map(Path::to_owned).collect();
@@ -303,6 +316,18 @@ impl Logs {
         let found = known.or_else(|| Some((None, &state.plan.as_ref()?.rotation)));
         found.filter(|(_, rotation)| rotation.enabled)
     }
+}
+
+/// Bytes of files in the logs' directory that are nobody's: last logs of deleted apps above all. They stay, but count.
+fn strays(dir: &Path, logs: &Logs, left: &[(Option<Arc<str>>, Kept)]) -> u64 {
+    let live = logs.0.keys().map(Family::log);
+    let known: BTreeSet<PathBuf> = live.chain(left.iter().map(|(_, kept)| kept.path.clone())).collect();
+    let entries = std::fs::read_dir(real(dir)).into_iter().flatten().flatten();
+    let others = entries.filter(|entry| !known.contains(&entry.path()));
+    others
+        .filter_map(|entry| entry.metadata().ok().filter(|facts| facts.is_file()))
+        .map(|facts| facts.len())
+        .sum()
 }
 
 fn size(path: &Path) -> u64 {

@@ -2,9 +2,29 @@
 
 use super::error::LogError;
 use super::intake::Intake;
-use super::pipe::{BUDGET, Step};
+use super::pipe::BUDGET;
 use crate::sys::pipe::{self, Shift};
 use std::os::fd::OwnedFd;
+
+/// What a step did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Step {
+    /// A pipe was at least half full: it would be unwise to dawdle.
+    pub busy: bool,
+    /// How full the fullest pipe was, in thousandths.
+    pub filled: u32,
+    /// The budget ran out before the pipes did.
+    pub more: bool,
+}
+
+impl Step {
+    /// A pipe that holds `capacity` bytes held so many.
+    pub(super) fn saw(&mut self, bytes: usize, capacity: usize) {
+        self.busy |= bytes >= capacity / 2;
+        let filled = bytes.saturating_mul(1000) / capacity.max(1);
+        self.filled = self.filled.max(u32::try_from(filled).unwrap_or(u32::MAX));
+    }
+}
 
 /// Where bytes of the pipes go.
 #[derive(Debug, Clone, Copy)]

@@ -3,11 +3,13 @@
 //! those were. All share one copy of the bytes.
 
 use super::lines;
+use super::queue::Queue;
 use super::recent::Recent;
 use super::spec::Source;
+use super::tell::SMALL;
 use crate::model::{StreamKind, WorkerId};
 use bytes::Bytes;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
@@ -48,6 +50,8 @@ pub struct LogLines {
     pub lines: usize,
     /// Where they are on disk, in the stream's own file.
     pub spot: Option<Spot>,
+    /// The lines are not in `bytes` but at `spot`: the print of their end ([`crate::model::tail`]).
+    pub tail: Option<u64>,
     /// The entry of the process that wrote them, 0 if that is not known: a worker that is reloaded has two.
     pub entry: u64,
     /// Rises over all workers: the order they were read in.
@@ -74,6 +78,7 @@ impl LogLines {
             bytes,
             lines,
             spot: None,
+            tail: None,
             entry: 0,
             sequence: 0,
         }
@@ -98,6 +103,32 @@ impl LogLines {
         }
         LogLines { bytes: self.bytes.slice(start..), lines: wanted.min(self.lines), spot, ..self.clone() }
     }
+
+    /// What it weighs in a queue, in bytes. Lines that are told by their place are in no memory, but who is far behind
+    /// must be told so.
+    pub fn size(&self) -> u64 {
+        match (&self.spot, self.tail) {
+            (Some(spot), Some(_)) => (spot.end - spot.start) / 8,
+            (_, _) => self.bytes.len() as u64,
+        }
+    }
+
+    /// Takes in the next batch, if both are told by their place, one behind the other, and not longer than `most`.
+    pub fn goes_on_in(&mut self, next: &LogLines, most: u64) -> bool {
+        let (Some(spot), Some(_), Some(then), Some(_)) = (&mut self.spot, self.tail, &next.spot, next.tail)
+        else {
+            return false;
+        };
+        let same = (self.entry, self.stream, self.pid) == (next.entry, next.stream, next.pid)
+            && (spot.inode, spot.end) == (then.inode, then.start)
+            && spot.path == then.path
+            && then.end - spot.start <= most;
+        if same {
+            (spot.end, self.tail) = (then.end, next.tail);
+            self.lines += next.lines;
+        }
+        same
+    }
 }
 
 /// Which workers a subscriber wants.
@@ -109,6 +140,17 @@ pub enum Workers {
     Only(HashSet<WorkerId>),
 }
 
+/// How much is wanted of what a stream says now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Demand {
+    /// Nothing.
+    Nobody,
+    /// Where it stands.
+    Places,
+    /// The lines.
+    Bytes,
+}
+
 /// What a subscriber wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filter {
@@ -118,6 +160,8 @@ pub struct Filter {
     pub out: bool,
     /// stderr's.
     pub err: bool,
+    /// It reads lines where they stand, if it is told where.
+    pub places: bool,
 }
 
 impl Filter {
@@ -167,16 +211,6 @@ struct Hub {
     next_sequence: u64,
 }
 
-#[derive(Debug)]
-struct Queue {
-    filter: Filter,
-    batches: VecDeque<LogLines>,
-    bytes: usize,
-    capacity: usize,
-    lagged: u64,
-    filled: Arc<Notify>,
-}
-
 impl Fanout {
     /// A hub without subscribers.
     pub fn new() -> Fanout {
@@ -191,21 +225,33 @@ impl Fanout {
         for queue in hub.queues.values_mut().filter(|queue| queue.filter.wants(&batch)) {
             queue.push(batch.clone());
         }
-        hub.recent.entry(batch.worker).or_default().push(batch);
+        if batch.tail.is_none() {
+            hub.recent.entry(batch.worker).or_default().push(batch);
+        }
     }
 
-    /// Nobody wants what this stream says now, so that it need not be published. What is remembered of it is forgotten,
-    /// because a gap would follow. stderr is never passed over: last words are asked for when they were said.
-    pub fn passes(&self, worker: WorkerId, stream: StreamKind) -> bool {
-        let mut hub = self.lock();
-        let wanted = match stream {
-            StreamKind::Out => hub.queues.values().any(|queue| queue.filter.fits(Some(worker), stream)),
-            StreamKind::Err => true,
+    /// What is wanted of the next `length` bytes of a stream. If nobody wants them, what is remembered of it is
+    /// forgotten, because a gap would follow. stderr is never passed over: last words are asked for when they were said.
+    pub fn demand(&self, worker: WorkerId, stream: StreamKind, length: usize) -> Demand {
+        let hub = self.lock();
+        let wanted = || hub.queues.values().filter(|queue| queue.filter.fits(Some(worker), stream));
+        let demand = match stream {
+            StreamKind::Out if wanted().next().is_none() => Demand::Nobody,
+            StreamKind::Out if length >= SMALL && wanted().all(|queue| queue.filter.places) => Demand::Places,
+            StreamKind::Out | StreamKind::Err => Demand::Bytes,
         };
-        if !wanted && let Some(recent) = hub.recent.get_mut(&Some(worker)) {
+        drop(hub);
+        if demand == Demand::Nobody {
+            self.forget_stream(worker, stream);
+        }
+        demand
+    }
+
+    /// What is remembered of a stream is forgotten, because a gap follows.
+    pub fn forget_stream(&self, worker: WorkerId, stream: StreamKind) {
+        if let Some(recent) = self.lock().recent.get_mut(&Some(worker)) {
             recent.forget(stream);
         }
-        !wanted
     }
 
     /// From now on, after the last `recent` lines of each worker it wants, in the order they were read.
@@ -213,9 +259,7 @@ impl Fanout {
     pub fn subscribe(&self, filter: Filter, recent: usize, capacity: usize) -> Subscription {
         let (subscription, past) = self.subscribe_after(filter, recent, capacity);
         if let Some(queue) = self.lock().queues.get_mut(&subscription.id) {
-            let later = std::mem::take(&mut queue.batches);
-            queue.bytes = 0;
-            past.into_iter().chain(later).for_each(|batch| queue.push(batch));
+            queue.precede(past);
         }
         subscription
     }
@@ -234,14 +278,7 @@ impl Fanout {
         let mut past: Vec<LogLines> =
             wanted.flat_map(|(_, lines)| lines.last(recent, |batch| filter.wants(batch))).collect();
         past.sort_by_key(|batch| batch.sequence);
-        let queue = Queue {
-            filter,
-            batches: VecDeque::new(),
-            bytes: 0,
-            capacity,
-            lagged: 0,
-            filled: Arc::clone(&filled),
-        };
+        let queue = Queue::new(filter, capacity, Arc::clone(&filled));
         let id = hub.next_queue;
         hub.next_queue += 1;
         hub.queues.insert(id, queue);
@@ -263,32 +300,6 @@ impl Fanout {
 
     fn lock(&self) -> MutexGuard<'_, Hub> {
         self.hub.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Queue {
-    fn push(&mut self, batch: LogLines) {
-        self.bytes += batch.bytes.len();
-        self.batches.push_back(batch);
-        while self.bytes > self.capacity
-            && self.batches.len() > 1
-            && let Some(oldest) = self.batches.pop_front()
-        {
-            self.bytes -= oldest.bytes.len();
-            self.lagged += oldest.lines as u64;
-        }
-        self.filled.notify_one();
-    }
-
-    fn take(&mut self) -> Option<Delivery> {
-        match std::mem::take(&mut self.lagged) {
-            0 => {
-                let batch = self.batches.pop_front()?;
-                self.bytes -= batch.bytes.len();
-                Some(Delivery::Lines(batch))
-            }
-            lines => Some(Delivery::Lagged { lines }),
-        }
     }
 }
 
@@ -344,7 +355,7 @@ mod tests {
     }
 
     fn all() -> Filter {
-        Filter { workers: Workers::All, out: true, err: true }
+        Filter { workers: Workers::All, out: true, err: true, places: false }
     }
 
     fn drain(subscription: &Subscription) -> String {
@@ -392,10 +403,10 @@ mod tests {
         let fanout = Fanout::new();
         fanout.publish(lines(Some(1), StreamKind::Out, "old\n"));
         fanout.publish(lines(Some(1), StreamKind::Err, "oops\n"));
-        assert!(fanout.passes(WorkerId(1), StreamKind::Out));
-        assert!(!fanout.passes(WorkerId(1), StreamKind::Err));
+        let demand = |stream| fanout.demand(WorkerId(1), stream, 9999);
+        assert_eq!((demand(StreamKind::Out), demand(StreamKind::Err)), (Demand::Nobody, Demand::Bytes));
         let newcomer = fanout.subscribe(all(), 9, 1000);
-        assert!(!fanout.passes(WorkerId(1), StreamKind::Out));
+        assert_eq!(demand(StreamKind::Out), Demand::Bytes);
         assert_eq!(drain(&newcomer), "oops\n");
     }
 

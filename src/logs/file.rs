@@ -155,6 +155,15 @@ impl Files {
         self.lock().files.get(path).is_some_and(|file| file.users > 1)
     }
 
+    /// It is open and has offsets, which a terminal and a FIFO have not.
+    pub fn is_regular(&self, path: &Path) -> bool {
+        self.lock()
+            .files
+            .get(path)
+            .and_then(|file| file.handle.as_ref())
+            .is_some_and(|handle| handle.seekable)
+    }
+
     /// From now on only the stream `token` may write here: it has a batch to end.
     pub fn reserve(&self, path: &Path, token: u64) {
         if let Some(file) = self.lock().files.get_mut(path) {

@@ -57,6 +57,14 @@ impl Format {
         }
     }
 
+    /// The file has the worker's bytes.
+    pub fn is_raw(&self) -> bool {
+        match self {
+            Format::Raw => true,
+            Format::Dated(_) | Format::Json(_) => false,
+        }
+    }
+
     /// Only whole lines can be written.
     pub fn needs_whole_lines(&self) -> bool {
         match self {

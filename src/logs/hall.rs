@@ -7,11 +7,12 @@
 //! Locks are taken in this order, and none while a disk is asked: `Run`, an intake, files or rotor, subscribers.
 
 use super::command::{Command, Queue};
+use super::draw::Step;
 use super::fanout::Fanout;
 use super::file::Files;
 use super::intake::Shared;
 use super::late::Late;
-use super::pipe::{Inlet, Step, Stream};
+use super::pipe::{Inlet, Stream};
 use super::rotate::Rotor;
 use super::spec::{PumpNotice, SinkSpec, Source};
 use super::stuck::Stuck;
@@ -35,11 +36,12 @@ pub(super) const COMMANDS: u64 = u64::MAX;
 /// What the threads share.
 #[derive(Debug)]
 pub(super) struct Hall {
+    pub(super) files: Files,
+    // Ends before `run` does, whose end the owner notices: by then nobody moves files any more.
+    pub(super) rotor: Rotor,
     run: Mutex<Run>,
     pub(super) queue: Arc<Queue>,
     pub(super) epoll: OwnedFd,
-    pub(super) files: Files,
-    pub(super) rotor: Rotor,
     pub(super) fanout: Fanout,
     /// For the thread that watches.
     pub(super) watch: Condvar,
@@ -94,6 +96,8 @@ pub(super) struct Run {
     pub(super) stuck: HashMap<u64, Stuck>,
     /// Bytes in memory, by stream.
     pub(super) spilled: HashMap<u64, u64>,
+    /// Dropped bytes that the owner was told of when all seemed well, by stream.
+    pub(super) dropped: HashMap<u64, u64>,
     pub(super) late: Late,
     /// Entries closed before the start.
     pub(super) closing: Vec<u64>,
@@ -128,6 +132,7 @@ impl Hall {
             turn: BTreeSet::new(),
             stuck: HashMap::new(),
             spilled: HashMap::new(),
+            dropped: HashMap::new(),
             late: Late::default(),
             closing: Vec::new(),
             settling: Vec::new(),

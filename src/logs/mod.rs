@@ -35,6 +35,7 @@ mod own;
 mod pace;
 mod pipe;
 pub mod pump;
+mod queue;
 mod recent;
 mod record;
 mod rotate;
@@ -45,6 +46,7 @@ mod sink;
 mod spec;
 mod spill;
 mod stuck;
+mod tell;
 mod tools;
 
 #[cfg(test)]
@@ -53,7 +55,8 @@ mod tests;
 pub use attic::Plan;
 pub use command::{Flushed, Seam};
 pub use error::LogError;
-pub use fanout::{Delivery, Fanout, Filter, LogLines, Spot, Subscription, Workers};
+pub use fanout::{Delivery, Demand, Fanout, Filter, LogLines, Spot, Subscription, Workers};
 pub use pump::Pump;
 pub use seam::End;
 pub use spec::{Held, Overflowed, PumpNotice, SinkSpec, Source, SpillFiles, held, spill_files};
+pub use tell::SMALL;

@@ -4,11 +4,12 @@
 //! with this command alone when the disk lets it, while another one leads.
 
 use super::command::{Command, Seam};
+use super::draw::Step;
 use super::error::LogError;
 use super::fanout::Filter;
 use super::hall::{Entry, Run, Slot, index, of_token, tokens};
 use super::ledger::Ledger;
-use super::pipe::{Inlet, Step, Stream};
+use super::pipe::{Inlet, Stream};
 use super::record::Record;
 use super::round::Leader;
 use super::seam;
@@ -28,7 +29,10 @@ impl Leader {
         drop(run);
         match command {
             Command::Attach { entry, source, sink, held } => self.attach(entry, source, sink, held),
-            Command::Begin => self.begin(),
+            Command::Begin => {
+                self.hall.rotor.begin();
+                self.begin();
+            }
             Command::AddPipe { entry, stream, generation, pipe } => {
                 let inlet = Inlet { generation, capacity: capacity(&pipe), pipe };
                 self.add(entry, stream, inlet);
@@ -184,6 +188,7 @@ impl Leader {
             run.ready.remove(&token);
             run.stuck.remove(&token);
             run.spilled.remove(&token);
+            run.dropped.remove(&token);
         }
         drop(run);
         if let Some(known) = gone {

@@ -1,10 +1,10 @@
 //! What a stream does with its bytes while its files take none: they go to memory, as much as it may have; then they
 //! are dropped and counted, or the worker waits.
 
-use super::draw::{Stop, Target};
+use super::draw::{Step, Stop, Target};
 use super::error::LogError;
 use super::intake::Intake;
-use super::pipe::{BUDGET, Pressure, Step};
+use super::pipe::{BUDGET, Pressure};
 use super::spec::{Overflowed, SpillFiles};
 use super::spill::{Given, Spill};
 use crate::model::policy::Overflow;

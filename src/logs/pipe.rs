@@ -14,9 +14,9 @@
 //! spill ([`Stream::overflow`]), which goes between pipe and staging; what it held is written before the pipes are
 //! read again. When it may hold no more, bytes are dropped or the worker waits when it writes.
 
-use super::draw::{Stop, Target};
+use super::draw::{Step, Stop, Target};
 use super::error::LogError;
-use super::fanout::{Fanout, LogLines, Spot};
+use super::fanout::Fanout;
 use super::file::Files;
 use super::format::Piece;
 use super::intake::{Intake, Shared};
@@ -31,7 +31,6 @@ use crate::model::StreamKind;
 use crate::sys::clock;
 use crate::sys::fault;
 use crate::sys::pipe::{self, Null, Scratch};
-use bytes::Bytes;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -43,12 +42,12 @@ pub(super) const BUDGET: usize = 1 << 20;
 pub(super) struct Stream {
     /// Names it in the pump.
     pub(super) token: u64,
-    kind: StreamKind,
+    pub(super) kind: StreamKind,
     staging: OwnedFd,
     record: Arc<Record>,
-    sink: Sink,
-    splitter: Splitter,
-    intake: Shared,
+    pub(super) sink: Sink,
+    pub(super) splitter: Splitter,
+    pub(super) intake: Shared,
 }
 
 /// The read end of a worker's pipe.
@@ -68,26 +67,6 @@ struct Doors<'a> {
     fanout: &'a Fanout,
     null: &'a Null,
     rendered: &'a mut Vec<u8>,
-}
-
-/// What a step did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Step {
-    /// A pipe was at least half full: it would be unwise to dawdle.
-    pub busy: bool,
-    /// How full the fullest pipe was, in thousandths.
-    pub filled: u32,
-    /// The budget ran out before the pipes did.
-    pub more: bool,
-}
-
-impl Step {
-    /// A pipe that holds `capacity` bytes held so many.
-    pub(super) fn saw(&mut self, bytes: usize, capacity: usize) {
-        self.busy |= bytes >= capacity / 2;
-        let filled = bytes.saturating_mul(1000) / capacity.max(1);
-        self.filled = self.filled.max(u32::try_from(filled).unwrap_or(u32::MAX));
-    }
 }
 
 /// Why bytes may be written that do not end a line.
@@ -403,23 +382,7 @@ impl Stream {
         if self.sink.disabled {
             return Ok(());
         }
-        let (targets, shared) = (self.sink.paths.iter().zip(batch.places), self.sink.is_shared(files));
-        // One moment for who subscribes: what is told and where that ends.
-        let mut intake = self.intake.lock();
-        for (path, place) in targets.filter_map(|(path, place)| Some((path.as_ref()?, place))) {
-            files.set_end(path, Place { offset: place.offset + rendered.len() as u64, ..place });
-        }
-        // What nobody sees is not copied. Without a file, those who come later see it from memory.
-        let lines = if self.sink.has_file() && fanout.passes(source.worker, self.kind) {
-            self.splitter.pass(bytes);
-            None
-        } else {
-            self.splitter.push(bytes)
-        };
-        let whole = self.splitter.is_empty();
-        let [place, _] = batch.places;
-        let spot = intake.told.batch(place, rendered, whole, batch.ends_line, shared);
-        self.tell(source, batch.at_ms, lines, spot, fanout);
+        self.tell_batch(batch, (bytes, rendered), source, files, fanout);
         Ok(())
     }
 
@@ -440,14 +403,6 @@ impl Stream {
     fn guard(&self, files: &Files) {
         for path in self.sink.paths() {
             if self.owes() { files.reserve(path, self.token) } else { files.unreserve(path, self.token) }
-        }
-    }
-
-    fn tell(&self, source: &Source, at_ms: i64, lines: Option<Bytes>, spot: Option<Spot>, fanout: &Fanout) {
-        if let Some(bytes) = lines {
-            let mut lines = LogLines::of(source, self.token >> 1, self.kind, at_ms, bytes);
-            lines.spot = spot;
-            fanout.publish(lines);
         }
     }
 }

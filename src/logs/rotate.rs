@@ -27,6 +27,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const RETRY_MS: u64 = 60_000;
 /// The wall clock may be set: it is looked at so often at least.
 const LOOK_MS: u64 = 30_000;
+/// A clock that goes back by less is only being corrected.
+const STEP_MS: i64 = 1000;
 
 /// All logs of the pump and their settings. Clones are the same. The lock is never held while the disk is asked.
 #[derive(Debug, Clone)]
@@ -41,6 +43,8 @@ struct Logs {
     attic: Attic,
     /// When the first of the logs is due by the clock, Unix milliseconds.
     soonest_ms: Option<i64>,
+    /// When that was looked at last, by the same clock.
+    looked_ms: i64,
     /// News for the owner.
     turned: VecDeque<PumpNotice>,
 }
@@ -67,6 +71,7 @@ impl Rotor {
             logs: HashMap::new(),
             attic: Attic::start()?,
             soonest_ms: None,
+            looked_ms: i64::MIN,
             turned: VecDeque::new(),
         };
         Ok(Rotor { logs: Arc::new(Mutex::new(logs)) })
@@ -93,6 +98,11 @@ impl Rotor {
             attic.learn(path, &log.source.name, &log.rotation);
         }
         all.reckon();
+    }
+
+    /// All logs that were written before are enlisted.
+    pub fn begin(&self) {
+        self.lock().attic.begin();
     }
 
     /// One more stream writes this log. What the clock asked for while nobody was there is made up for.
@@ -154,6 +164,13 @@ impl Rotor {
     pub fn due(&self) -> Vec<PathBuf> {
         let now = clock::now().wall_ms;
         let mut all = self.lock();
+        if now < std::mem::replace(&mut all.looked_ms, now).saturating_sub(STEP_MS) {
+            // The clock was set back: what it asks for next comes sooner than was reckoned.
+            for log in all.logs.values_mut() {
+                log.due_ms = schedule::next(&log.rotation, now);
+            }
+            all.reckon();
+        }
         if all.soonest_ms.is_none_or(|due| due > now) {
             return Vec::new();
         }

@@ -19,9 +19,10 @@ use std::time::Duration;
 /// A thread that leads, as long as the hall has its number.
 #[derive(Debug)]
 pub(super) struct Leader {
+    // Ends before the hall does.
+    pub(super) tools: Tools,
     pub(super) hall: Arc<Hall>,
     pub(super) number: u64,
-    pub(super) tools: Tools,
     pace: Pace,
 }
 

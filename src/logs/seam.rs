@@ -48,8 +48,7 @@ impl Told {
         shared: bool,
     ) -> Option<Spot> {
         let path = self.path.clone()?;
-        let goes_on = self.inode == place.inode && self.written == place.offset;
-        let start = if goes_on { self.told } else { place.offset };
+        let start = if self.goes_on(place) { self.told } else { place.offset };
         let end = place.offset + bytes.len() as u64;
         let own = if ended { bytes.strip_suffix(b"\n").unwrap_or(bytes) } else { bytes };
         let told = match memchr::memrchr(b'\n', own) {
@@ -59,6 +58,11 @@ impl Told {
         };
         (self.inode, self.told, self.written) = (place.inode, told, end);
         Some(Spot { path, inode: place.inode, start, end: told, shared })
+    }
+
+    /// Nothing but what this stream wrote stands before this place, since its last batch.
+    pub fn goes_on(&self, place: Place) -> bool {
+        self.inode == place.inode && self.written == place.offset
     }
 
     /// The line that was held back is told too.

@@ -1,9 +1,9 @@
 //! Streams whose files take nothing: when they are tried again, when they spill, how much, and what is told of it.
 
+use super::draw::Step;
 use super::error::LogError;
 use super::file::Files;
 use super::hall::{Hall, Run, index, of_token, tokens};
-use super::pipe::Step;
 use super::spec::{Overflowed, PumpNotice, SpillFiles};
 use super::tools::files_of;
 use crate::model::StreamKind;
@@ -95,12 +95,15 @@ impl Run {
         self.trouble(token, &LogError::Hangs { path, since_ms }, overflowed, now);
     }
 
-    /// It is written again.
+    /// It is written again. How much was dropped is known for certain when what was kept has been written: it is told again
+    /// if that is more than was thought.
     pub(super) fn recovered(&mut self, token: u64, overflowed: Overflowed) {
         let (entry, stream) = of_token(token);
-        let Some(stuck) = self.stuck.remove(&token) else { return };
-        if !stuck.what.is_empty() || overflowed.dropped > 0 {
-            let failures = stuck.failures;
+        let stuck = self.stuck.remove(&token);
+        let dropped = overflowed.dropped;
+        let more = dropped > 0 && self.dropped.insert(token, dropped) != Some(dropped);
+        if more || stuck.as_ref().is_some_and(|stuck| !stuck.what.is_empty()) {
+            let failures = stuck.map_or(0, |stuck| stuck.failures);
             self.tell(PumpNotice::Recovered { entry, stream, failures, overflowed });
         }
     }
@@ -145,7 +148,7 @@ impl Run {
         };
         if overflowed.dropped > 0 && !self.stuck.contains_key(&token) {
             // Of an earlier daemon's time.
-            self.tell(PumpNotice::Recovered { entry, stream, failures: 0, overflowed });
+            self.recovered(token, overflowed);
         }
         self.ready.insert(token);
     }

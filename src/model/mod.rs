@@ -17,6 +17,7 @@ pub mod select;
 pub mod snapshot;
 pub mod state;
 pub mod stream;
+pub mod tail;
 pub mod time;
 pub mod units;
 pub mod usage;

@@ -113,16 +113,20 @@ pub struct LogTrouble {
     pub dropped_lines: u64,
 }
 
-impl std::fmt::Display for LogTrouble {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.what {
-            Some(what) => write!(f, "failed to {what}; {} bytes wait in memory", self.spilled)?,
-            None => f.write_str("written again")?,
-        }
+impl LogTrouble {
+    /// In one line, and how long it has lasted.
+    pub fn told(&self, now: Stamp) -> String {
+        let mut told = match &self.what {
+            Some(what) => {
+                let seconds = now.since(self.since).as_secs();
+                format!("failed to {what}, for {seconds} s now; {} bytes wait in memory", self.spilled)
+            }
+            None => "written again".to_owned(),
+        };
         if self.dropped > 0 {
-            write!(f, "; {} bytes ({} lines) dropped", self.dropped, self.dropped_lines)?;
+            told.push_str(&format!("; {} bytes ({} lines) dropped", self.dropped, self.dropped_lines));
         }
-        Ok(())
+        told
     }
 }
 

@@ -83,6 +83,7 @@ fn subscribe(stream: &mut Stream) -> Result<(), crate::client::CallError> {
         out: true,
         err: true,
         files: false,
+        places: true,
     };
     stream.ask(Request::Logs(request))?;
     Ok(())
@@ -137,6 +138,7 @@ mod tests {
             history: false,
             path: None,
             spot: None,
+            at_spot: None,
         };
         let cut = |bytes: &'static [u8]| -> Vec<String> {
             let batch = LogBatch { header: header.clone(), bytes: bytes::Bytes::from_static(bytes) };

@@ -125,6 +125,7 @@ impl Daemon {
             history: false,
             path: None,
             spot: None,
+            at_spot: None,
         };
         let frame = Frame::log(&header, b"hello \x1b[2J\x1b]0;owned\x07 there\n").unwrap();
         daemon.socket.write_all(&frame).unwrap();
@@ -269,6 +270,7 @@ fn a_flood_of_lines_delays_no_key() {
             history: false,
             path: None,
             spot: None,
+            at_spot: None,
         };
         let lines = "flood flood flood flood flood\n".repeat(1000);
         let frame = Frame::log(&header, lines.as_bytes()).unwrap();

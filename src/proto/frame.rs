@@ -162,6 +162,7 @@ mod tests {
             history: false,
             path: None,
             spot: None,
+            at_spot: None,
         }
     }
 

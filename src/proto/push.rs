@@ -74,6 +74,18 @@ pub struct LogHeader {
     /// Where the lines are on disk, in the stream's own file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spot: Option<LogSpot>,
+    /// The batch is empty, its lines are to be read at `spot`. Only to clients that asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_spot: Option<AtSpot>,
+}
+
+/// What is to be read at a [`LogSpot`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AtSpot {
+    /// How many lines.
+    pub lines: u64,
+    /// The print of their end ([`crate::model::tail`]): if what stands there has another one, they are gone.
+    pub tail: u64,
 }
 
 /// Where lines stand in a file, formatted as the file has them.

@@ -85,4 +85,7 @@ pub struct LogsRequest {
     /// The client reads files itself: instead of history it is told which (`Push::Files`).
     #[serde(default)]
     pub files: bool,
+    /// The client reads live lines where they stand, if a batch says so ([`super::push::LogHeader::at_spot`]).
+    #[serde(default)]
+    pub places: bool,
 }

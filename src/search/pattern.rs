@@ -49,18 +49,28 @@ impl Pattern {
         self.matches(line) && self.is_loud(line, stream)
     }
 
-    /// Where the expression is found in a line, if lines are not wanted for lacking it.
-    pub fn find(&self, line: &[u8]) -> Option<Range<usize>> {
-        let matcher = self.matcher.as_ref().filter(|_| !self.invert)?;
-        let found = matcher.find(line).ok().flatten()?;
-        Some(found.start()..found.end())
+    /// Where the expression is found in a line, if lines are not wanted for lacking it; finds of nothing left out.
+    pub fn finds(&self, line: &[u8]) -> Vec<Range<usize>> {
+        let mut found = Vec::new();
+        if let Some(matcher) = self.matcher.as_ref().filter(|_| !self.invert) {
+            // The matcher cannot fail.
+            let _done = matcher.find_iter(line, |one| {
+                found.extend((one.start() < one.end()).then(|| one.start()..one.end()));
+                true
+            });
+        }
+        found
     }
 
     /// The wanted lines of `block`, which begins and ends with a line, in order; with their ends.
     pub fn select(&self, block: &[u8], stream: StreamKind, found: &mut Vec<Range<usize>>) {
         match &self.matcher {
             Some(matcher) if !self.invert => matching(matcher, block, found),
-            Some(_) => found.extend(lines(block).filter(|line| self.matches(part(block, line)))),
+            Some(matcher) => {
+                let mut hits = Vec::new();
+                matching(matcher, block, &mut hits);
+                others(block, &hits, found);
+            }
             None => found.extend(lines(block)),
         }
         if self.level.is_some() {
@@ -101,6 +111,15 @@ fn matching(matcher: &RegexMatcher, block: &[u8], found: &mut Vec<Range<usize>>)
                 found.push(line);
             }
         }
+    }
+}
+
+/// The lines between these.
+fn others(block: &[u8], hits: &[Range<usize>], found: &mut Vec<Range<usize>>) {
+    let mut at = 0;
+    for hit in hits.iter().chain([&(block.len()..block.len())]) {
+        found.extend(lines(part(block, &(at..hit.start))).map(|line| at + line.start..at + line.end));
+        at = hit.end;
     }
 }
 

@@ -205,6 +205,7 @@ impl Session {
             history: true,
             path: Some("/h/web-out.log".into()),
             spot: None,
+            at_spot: None,
         };
         if request.lines > 0 {
             self.socket.write_all(&Frame::log(&header, b"line 1\nline 2\n").unwrap()).ok()?;

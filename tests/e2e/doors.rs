@@ -230,3 +230,20 @@ fn who_asks_for_everything_and_never_reads_harms_nobody() {
 fn long_requests_that_do_not_end_harm_nobody() {
     endures(600, &["long"]);
 }
+
+#[test]
+fn workers_that_end_as_fast_as_they_start_keep_nobody_from_an_answer() {
+    let home = TestHome::new();
+    let app =
+        "{script: '/bin/true', interpreter: 'none', instances: 8, max_restarts: 1000000000, min_uptime: 0}";
+    home.file("ends.json", &format!("{{apps: [{app}]}}"));
+    home.ok(&["start", "ends.json"]);
+    for _ in 0..5 {
+        let before: i64 = home.restarts().iter().sum();
+        wait_for("more restarts", || match home.restarts().iter().sum::<i64>() {
+            now if now > before + 20 => Ok(()),
+            now => Err(format!("{now}, {before} before")),
+        });
+    }
+    home.ok(&["stop", "all"]);
+}

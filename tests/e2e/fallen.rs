@@ -1,6 +1,6 @@
 //! What is on its way through the daemon when it dies, alone or with the keeper: connections, and commands.
 
-use crate::support::{TestHome, free_port, need, wait_for};
+use crate::support::{TestHome, free_port, kill, need, wait_for};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -40,9 +40,10 @@ fn start(home: &TestHome, port: u16, code: &str, args: &[&str]) {
 fn kill_both(home: &TestHome) {
     let text = std::fs::read_to_string(home.path().join("keeper.lock")).unwrap();
     let both = [text.trim().parse::<i32>().unwrap(), home.daemon_pid()];
+    // Stopped, the daemon cannot replace a keeper that died a moment earlier.
+    kill(both[1], "STOP");
     let [keeper, daemon] = both.map(|pid| pid.to_string());
     std::process::Command::new("kill").args(["-9", &keeper, &daemon]).status().unwrap();
-    // A daemon that was a moment late has replaced its keeper already.
     wait_for("the end of both", || {
         let left = [both[0], both[1]].into_iter().filter(|pid| crate::support::is_alive(*pid)).count();
         if left == 0 { Ok(()) } else { Err(format!("{both:?}")) }
@@ -115,7 +116,7 @@ fn cut(home: &TestHome, args: &[&str], begun: impl Fn() -> bool) -> String {
         .spawn()
         .unwrap();
     wait_for("the command to begin", || if begun() { Ok(()) } else { Err(String::new()) });
-    crate::support::kill(home.daemon_pid(), "KILL");
+    kill(home.daemon_pid(), "KILL");
     let done = child.wait_with_output().unwrap();
     let said = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
     assert!(done.status.success(), "{args:?}: {said}");
@@ -152,4 +153,75 @@ fn a_reload_over_which_the_daemon_dies_goes_on() {
     let said = cut(&home, &["reload", "web", "--parallel", "1"], one);
     assert_eq!((home.statuses(), home.restarts()), (vec!["online".to_owned(); 6], vec![1; 6]), "{said}");
     assert!(said.contains("6"), "{said}");
+}
+
+/// `pmon update` by a copy of the program.
+fn update(home: &TestHome, name: &str) -> (bool, String) {
+    let copy = home.work().join(name);
+    std::fs::copy(env!("CARGO_BIN_EXE_pmon"), &copy).unwrap();
+    let done =
+        std::process::Command::new(&copy).arg("update").env("PMON_HOME", home.path()).output().unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    (done.status.success(), said)
+}
+
+fn program_of(pid: i32) -> String {
+    std::fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default().display().to_string()
+}
+
+#[test]
+fn a_new_version_that_hangs_or_dies_at_its_start_makes_room_for_the_old_one() {
+    if !cfg!(debug_assertions) {
+        return;
+    }
+    let home = TestHome::new();
+    home.file("rest.sh", "exec sleep 1000\n");
+    let plan = home.work().join("plan");
+    std::fs::create_dir_all(&plan).unwrap();
+    home.command(&["start", "rest.sh"]).env("PMON_FAULTS", &plan).output().unwrap();
+    let (pids, program) = (home.pids(), program_of(home.daemon_pid()));
+    for (deed, round) in ["stop 1", "kill 1 always"].iter().zip(0..) {
+        // The first daemon that passes is that of the new program.
+        std::fs::write(plan.join("boot.read"), deed).unwrap();
+        if round == 1 {
+            // Killed from outside it is tried again and again: the plan ends that.
+            let plan = plan.clone();
+            std::thread::spawn(move || {
+                crate::support::pause_for(Duration::from_millis(700));
+                std::fs::remove_file(plan.join("boot.read")).unwrap();
+            });
+        }
+        let (done, said) = update(&home, &format!("pmon-{round}"));
+        assert_eq!(done, round == 1, "{said}");
+        assert_eq!((home.pids(), home.restarts()), (pids.clone(), vec![0]));
+        if round == 0 {
+            assert_eq!(program_of(home.daemon_pid()), program, "{said}");
+            assert!(said.contains("goes on as before"), "{said}");
+        }
+    }
+}
+
+#[test]
+fn keeper_and_daemon_come_back_though_their_program_is_deleted_or_replaced_by_garbage() {
+    let home = TestHome::new();
+    home.file("rest.sh", "exec sleep 1000\n");
+    home.ok(&["start", "rest.sh"]);
+    let (pids, copy) = (home.pids(), home.work().join("pmon-copy"));
+    assert!(update(&home, "pmon-copy").0);
+    std::fs::remove_file(&copy).unwrap();
+    home.kill_daemon();
+    assert_eq!(
+        (home.pids(), program_of(home.daemon_pid())),
+        (pids.clone(), format!("{} (deleted)", copy.display()))
+    );
+    std::fs::write(&copy, "garbage").unwrap();
+    let keeper = || std::fs::read_to_string(home.path().join("keeper.lock")).unwrap_or_default();
+    let old = keeper();
+    kill(old.trim().parse().unwrap(), "KILL");
+    wait_for("another keeper", || {
+        if keeper() != old && !keeper().is_empty() { Ok(()) } else { Err(old.clone()) }
+    });
+    home.kill_daemon();
+    assert_eq!((home.pids(), home.restarts()), (pids, vec![0]));
+    home.ok(&["restart", "rest"]);
 }

@@ -11,7 +11,7 @@ fn from_env(name: &str, default: u64) -> u64 {
 }
 
 /// Starts a worker that writes numbered lines until it is stopped.
-fn start(home: &TestHome, name: &str, options: &[&str]) {
+pub(super) fn start(home: &TestHome, name: &str, options: &[&str]) {
     // What is rotated is read too, so none of it may be removed.
     home.ok(&["set", "pm2-logrotate:retain", "all"]);
     need("python3", "apt-get install python3");
@@ -30,7 +30,7 @@ fn report(home: &TestHome, name: &str) -> String {
 }
 
 /// Stops a writer and returns how many lines it wrote.
-fn stop(home: &TestHome, name: &str) -> u64 {
+pub(super) fn stop(home: &TestHome, name: &str) -> u64 {
     let report = report(home, name);
     std::fs::write(format!("{report}.stop"), "").unwrap();
     wait_for("the writer's report", || {
@@ -45,7 +45,7 @@ fn line(name: &str, number: u64) -> String {
 
 /// Every number is there once, whole and in order; where a marker stands, exactly as many bytes as it says are
 /// missing. Returns those bytes.
-fn verify(path: &Path, name: &str, count: u64) -> u64 {
+pub(super) fn verify(path: &Path, name: &str, count: u64) -> u64 {
     let text = String::from_utf8(rotate::whole(path)).unwrap();
     let length = line(name, 0).len() as u64 + 1;
     let (mut next, mut missing) = (0, 0);
@@ -65,7 +65,7 @@ fn verify(path: &Path, name: &str, count: u64) -> u64 {
 }
 
 /// Waits until the last of `count` lines is in the file.
-fn wait_for_line(path: &Path, name: &str, count: u64) {
+pub(super) fn wait_for_line(path: &Path, name: &str, count: u64) {
     let last = line(name, count - 1) + "\n";
     wait_for("the last line", || {
         let bytes = std::fs::read(path).map_err(|e| e.to_string())?;

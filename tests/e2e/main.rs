@@ -11,16 +11,22 @@
 mod support;
 
 mod apps;
+mod behave;
+mod clocks;
+mod crowd;
+mod disks;
 mod doors;
 mod errors;
 mod everyday;
 mod exhaust;
 mod fallen;
+mod frozen;
 mod inject;
 mod lines;
 mod logs;
 mod matrix;
 mod output;
+mod places;
 mod ports;
 mod reading;
 mod ready;

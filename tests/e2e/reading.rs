@@ -220,7 +220,8 @@ fn history(home: &TestHome) -> Vec<String> {
     let home = pmon::sys::paths::Home::at(home.path());
     let mut stream = Client::connect(&home).unwrap().into_stream();
     let select = Selector::new("app", "/");
-    let request = LogsRequest { select, lines: 1000, follow: true, out: true, err: true, files: false };
+    let request =
+        LogsRequest { select, lines: 1000, follow: true, out: true, err: true, files: false, places: false };
     stream.ask(Request::Logs(request)).unwrap();
     let mut lines = Vec::new();
     loop {

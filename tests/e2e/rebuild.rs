@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
 
 /// Pid of the keeper: it signs its lock.
-fn keeper_pid(home: &TestHome) -> i32 {
+pub fn keeper_pid(home: &TestHome) -> i32 {
     let text = std::fs::read_to_string(home.path().join("keeper.lock")).unwrap_or_default();
     text.trim().parse().unwrap_or(0)
 }
 
 /// Waits until another keeper than `old` lives and holds everything.
-fn next_keeper(home: &TestHome, old: i32) {
+pub fn next_keeper(home: &TestHome, old: i32) {
     wait_for("another keeper", || {
         let now = keeper_pid(home);
         let holds = home.log().contains(&format!("holds everything pid={now}"));

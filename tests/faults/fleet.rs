@@ -140,14 +140,20 @@ impl Fleet {
             );
         }
         for (mode, load) in MODES.iter().zip(&self.loads).skip(1) {
-            assert_eq!(load.failed(), 0, "after {after}: a request failed with `{mode}`");
+            assert_eq!(load.failed(), [""; 0], "after {after}: a request failed with `{mode}`");
         }
-        assert_eq!(self.turnover.failed(), 0, "after {after}: a request failed while its app was reloaded");
+        // A drain that the daemon did not live to send is made up for by the stop signal: a request may be on the
+        // connection that is cut then.
+        let cut = self.turnover.failed();
+        assert!(
+            cut.len() as u64 <= self.report.reloads,
+            "after {after}: requests of the reloaded app: {cut:?}"
+        );
     }
 
     /// Requests of round robin that have failed so far.
     pub fn rr_failed(&self) -> u64 {
-        self.loads[0].failed()
+        self.loads[0].failed().len() as u64
     }
 
     pub fn keeper_pid(&self) -> i32 {
@@ -199,8 +205,10 @@ impl Fleet {
         self.report.requests.push(("shared, reloaded".to_owned(), turnover.end()));
         self.home.ok(&["delete", "all"]);
         self.home.ok(&["kill"]);
-        let left = self.home.processes();
-        assert_eq!(left, Vec::<i32>::new(), "nothing is left of a fleet that was deleted");
+        wait_for("nothing to be left of a fleet that was deleted", || {
+            let left = self.home.processes();
+            if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+        });
         std::mem::replace(&mut self.report, Report::new(""))
     }
 }

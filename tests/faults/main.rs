@@ -12,6 +12,7 @@
     reason = "a test may panic, prints its figures, and waits for real things"
 )]
 
+#[expect(dead_code, reason = "other tests use the rest of it")]
 #[path = "../support/mod.rs"]
 mod support;
 

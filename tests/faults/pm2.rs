@@ -50,7 +50,7 @@ fn what_becomes_of_pm2_in_the_same_test() {
     wait_http(port);
     let list = || -> Vec<Value> {
         let out = String::from_utf8_lossy(&pm2(&["jlist"]).stdout).into_owned();
-        serde_json::from_str(&out[out.find('[').unwrap_or(0)..]).unwrap_or_default()
+        serde_json::from_str(out.get(out.find('[').unwrap_or(0)..).unwrap_or_default()).unwrap_or_default()
     };
     let before: Vec<(String, i32)> = list()
         .iter()

@@ -87,7 +87,7 @@ pub fn later(point: &str, means: Means) -> Option<(u64, Means)> {
         Means::Restart if point.starts_with("turn.") => Some((3, Means::Reload)),
         Means::Restart => Some((3, Means::Start)),
         Means::Start => Some((10, Means::Start)),
-        Means::Traffic if !point.starts_with("compress.") => Some((4, means)),
+        Means::Traffic if point.starts_with("pump.") || point.starts_with("hub.") => Some((4, means)),
         Means::Daemon if ["entry", "worker", "listener"].iter().any(|step| point.ends_with(step)) => {
             Some((4, means))
         }

@@ -22,6 +22,8 @@ pub struct Report {
     /// Exits with a code that the test knows, and those that were known with it.
     pub exits: u64,
     pub exits_known: u64,
+    /// Reloads under load, each with a death in it.
+    pub reloads: u64,
     /// Orders whose daemon died; those that were found done, and those that were found not begun.
     pub cut: u64,
     pub cut_done: u64,
@@ -41,6 +43,7 @@ impl Report {
             restarts_off: 0,
             exits: 0,
             exits_known: 0,
+            reloads: 0,
             cut: 0,
             cut_done: 0,
             cut_undone: 0,
@@ -49,6 +52,14 @@ impl Report {
 
     pub fn killed(&mut self, who: &'static str) {
         *self.kills.entry(who).or_default() += 1;
+    }
+
+    /// Every end is counted once; one that ran and ended within the moment in which its keeper died, or while there was
+    /// neither, is run again without being counted.
+    pub fn check_restarts(&self) {
+        let unseen = self.kills.iter().filter(|(who, _)| !who.contains("daemon")).map(|(_, count)| count);
+        let most = i64::try_from(unseen.sum::<u64>()).unwrap();
+        assert!((-most..=0).contains(&self.restarts_off), "restarts are off by {}", self.restarts_off);
     }
 
     /// Prints the table and leaves it in `target/`.
@@ -75,6 +86,7 @@ impl Report {
         row("of those of `rr`, with keeper and daemon dead together", self.rr_both.to_string());
         row("crashes of the crashing app", format!("{}: counter off by {}", self.crashes, self.restarts_off));
         row("exits with known code", format!("{} of {}", self.exits_known, self.exits));
+        row("reloads with a death in them", self.reloads.to_string());
         row("orders cut", format!("{}: finished {}, not begun {}", self.cut, self.cut_done, self.cut_undone));
         println!("{text}");
         let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");

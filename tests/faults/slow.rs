@@ -3,7 +3,7 @@
 use crate::support::{TestHome, is_alive, kill, need, wait_for};
 use serde_json::json;
 
-/// An app that takes twelve seconds to stop, and two that do not.
+/// An app that takes a minute to stop, and two that do not.
 fn start(home: &TestHome) -> i32 {
     need("python3", "apt-get install python3");
     let stubborn = "import signal, time\nfor s in (signal.SIGINT, signal.SIGTERM): signal.signal(s, signal.SIG_IGN)\n\
@@ -11,7 +11,7 @@ fn start(home: &TestHome) -> i32 {
     home.file("stubborn.py", stubborn);
     home.file("rest.sh", "exec sleep 100000\n");
     let apps = json!({ "apps": [
-        { "name": "stubborn", "script": "stubborn.py", "interpreter": "python3", "kill_timeout": 12_000 },
+        { "name": "stubborn", "script": "stubborn.py", "interpreter": "python3", "kill_timeout": 60_000 },
         { "name": "crashes", "script": "rest.sh" },
         { "name": "other", "script": "rest.sh" },
     ] });
@@ -24,7 +24,7 @@ fn start(home: &TestHome) -> i32 {
 }
 
 #[test]
-fn while_one_app_takes_twelve_seconds_to_stop_the_others_are_listed_restarted_and_stopped() {
+fn while_one_app_takes_its_time_to_stop_the_others_are_listed_restarted_and_stopped() {
     let home = TestHome::new();
     let stubborn = start(&home);
     let mut stop = home.command(&["stop", "stubborn"]).spawn().unwrap();
@@ -33,7 +33,7 @@ fn while_one_app_takes_twelve_seconds_to_stop_the_others_are_listed_restarted_an
         if statuses[0] == "stopping" { Ok(()) } else { Err(format!("{statuses:?}")) }
     });
     // Each of these is over before the stop is.
-    for _ in 0..10 {
+    for _ in 0..3 {
         home.ok(&["list"]);
     }
     let before = home.pids();
@@ -45,7 +45,7 @@ fn while_one_app_takes_twelve_seconds_to_stop_the_others_are_listed_restarted_an
     home.ok(&["restart", "other"]);
     home.ok(&["stop", "other"]);
     home.ok(&["delete", "other"]);
-    assert!(is_alive(stubborn), "all of that happened within the twelve seconds");
+    assert!(is_alive(stubborn), "all of that happened while it was stopping");
     assert!(stop.try_wait().unwrap().is_none(), "and the stop was still waited for");
     kill(stubborn, "KILL");
     assert!(stop.wait().unwrap().success());

@@ -7,8 +7,11 @@ use pmon::proto::{ClientMessage, DaemonMessage, Decoder, Frame};
 use pmon::search::{Pattern, stamp, when};
 use std::path::Path;
 
-/// Name, and what to do with the bytes. Corpora have these names.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+/// What is done with the bytes.
+pub type Target = fn(&[u8]);
+
+/// By name; corpora have these names.
+pub const TARGETS: &[(&str, Target)] = &[
     ("wire", wire),
     ("keeper_message", pmon::keeper::fuzz::message),
     ("keeper_image", pmon::keeper::fuzz::image),

@@ -8,8 +8,8 @@
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -64,7 +64,7 @@ impl Tally {
 pub struct Load {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicU64>,
-    failed: Arc<AtomicU64>,
+    failed: Arc<Mutex<Vec<String>>>,
     clients: Vec<JoinHandle<Tally>>,
 }
 
@@ -91,9 +91,9 @@ impl Load {
         self.answered.load(Ordering::Relaxed)
     }
 
-    /// Failures so far.
-    pub fn failed(&self) -> u64 {
-        self.failed.load(Ordering::Relaxed)
+    /// Failures so far, with their reasons.
+    pub fn failed(&self) -> Vec<String> {
+        self.failed.lock().unwrap().clone()
     }
 
     /// Waits until so many more answers have come.
@@ -125,7 +125,7 @@ struct Client {
 }
 
 impl Client {
-    fn work(mut self, stop: &AtomicBool, answered: &AtomicU64, failed: &AtomicU64) -> Tally {
+    fn work(mut self, stop: &AtomicBool, answered: &AtomicU64, failed: &Mutex<Vec<String>>) -> Tally {
         let mut tally = Tally::default();
         while !stop.load(Ordering::Relaxed) {
             let begun = Instant::now();
@@ -137,7 +137,7 @@ impl Client {
                 }
                 Err(reason) => {
                     self.stream = None;
-                    failed.fetch_add(1, Ordering::Relaxed);
+                    failed.lock().unwrap().push(format!("{:?}: {reason}", self.connections));
                     *tally.failed.entry(reason).or_default() += 1;
                 }
             }

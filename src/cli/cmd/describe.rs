@@ -5,6 +5,7 @@ use super::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::out::describe;
 use crate::sys::clock;
+use crate::sys::processes::Seen;
 
 /// Arguments of `describe`.
 #[derive(Debug, clap::Args)]
@@ -26,7 +27,9 @@ pub fn run(cx: &Context, args: Args) -> Result<(), CliError> {
     let logs = ask::log_sizes(&mut client, select).unwrap_or_default();
     let now = clock::now();
     for worker in &workers {
-        cx.ui.say(&describe::describe(worker, &logs, &ours, now, cx.ui.colour))?;
+        // Of this machine, as the daemon is.
+        let is_stopped = worker.pid.and_then(Seen::read).is_some_and(|seen| seen.stopped);
+        cx.ui.say(&describe::describe(worker, is_stopped, &logs, &ours, now, cx.ui.colour))?;
     }
     Ok(())
 }

@@ -21,6 +21,8 @@ pub const BOLD: Style = Style::new().bold();
 pub const REVERSE: Style = Style::new().bold().invert();
 /// A word to be found.
 pub const FOUND: Style = Style::new().bg_color(Some(anstyle::Color::Ansi(AnsiColor::BrightBlack)));
+/// What an expression found, as ripgrep colours it.
+pub const MATCH: Style = AnsiColor::Red.on_default().bold();
 /// Prefix of stdout lines.
 pub const OUT: Style = AnsiColor::Green.on_default();
 /// Prefix of stderr lines.

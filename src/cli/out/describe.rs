@@ -9,15 +9,16 @@ use crate::fmt;
 use crate::model::files::WorkerFiles;
 use crate::model::rotation::{Word, Words};
 use crate::model::snapshot::WorkerView;
-use crate::model::{Bytes, Rotation, Stamp, State};
+use crate::model::{Bytes, Reason, Rotation, Stamp, State};
 use crate::proto::reply::LogSize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// All sections. `caller` is the environment of who asks, to show what differs in the worker's.
+/// All sections. `is_stopped`: its process is, by a signal; `caller` is the environment of who asks, to show what differs in the worker's.
 pub fn describe(
     worker: &WorkerView,
+    is_stopped: bool,
     logs: &[LogSize],
     caller: &BTreeMap<String, String>,
     now: Stamp,
@@ -25,7 +26,7 @@ pub fn describe(
 ) -> String {
     let mut out =
         heading(&format!("Describing process with id {} - name {}", worker.id, worker.app.name), colour);
-    out.push_str(&facts(worker, logs, now, colour));
+    out.push_str(&facts(worker, is_stopped, logs, now, colour));
     if let Some(axm) = worker.axm.as_deref() {
         if !axm.actions.is_empty() {
             let names = axm.actions.iter().filter_map(|action| action.get("action_name")?.as_str());
@@ -51,7 +52,7 @@ pub fn describe(
     out
 }
 
-fn facts(worker: &WorkerView, logs: &[LogSize], now: Stamp, colour: Colour) -> String {
+fn facts(worker: &WorkerView, is_stopped: bool, logs: &[LogSize], now: Stamp, colour: Colour) -> String {
     let app = &worker.app;
     let none = || "N/A".to_owned();
     let combined = WorkerFiles::of(app, worker.id, Path::new("/"), Path::new("/")).combined;
@@ -86,11 +87,17 @@ fn facts(worker: &WorkerView, logs: &[LogSize], now: Stamp, colour: Colour) -> S
     ]);
     // Below PM2's rows, where no script looks for its own: what PM2 cannot tell.
     rows.push(row("reason", worker.why()));
+    // How it took the request to stop.
+    let exit = worker.last_exit.filter(|_| worker.reason == Reason::StopRequested);
+    rows.extend(exit.map(|exit| row("last exit", exit.to_string())));
+    if let (true, Some(pid)) = (is_stopped, worker.pid) {
+        rows.push(row("process", format!("stopped by a signal; `kill -CONT {pid}` lets it go on")));
+    }
     if let (State::Backoff, Some(due)) = (worker.state, worker.next_start) {
         rows.push(row("next start", format!("in {:.1}s", due.since(now).as_secs_f64())));
     }
     if let Some(trouble) = &worker.log_trouble {
-        rows.push(row("log trouble", trouble.to_string()));
+        rows.push(row("log trouble", trouble.told(now)));
     }
     if !worker.listening.is_empty() {
         rows.push(row("listening on", worker.listening.join(" ")));
@@ -188,7 +195,14 @@ mod tests {
         let caller = [("HOME", "/root"), ("NODE_ENV", "test"), ("MINE", "1")]
             .map(|(k, v)| (k.to_owned(), v.to_owned()))
             .into();
-        insta::assert_snapshot!(describe(&sample::fleet()[0], &[], &caller, sample::NOW, Colour(false)));
+        insta::assert_snapshot!(describe(
+            &sample::fleet()[0],
+            false,
+            &[],
+            &caller,
+            sample::NOW,
+            Colour(false)
+        ));
     }
 
     #[test]
@@ -203,7 +217,7 @@ mod tests {
             rotation: Rotation::default().words().map(|(word, value)| (word.to_owned(), value)).collect(),
         };
         let logs = [log(worker.out_file.as_deref().unwrap(), 4), log("/elsewhere.log", 0)];
-        let text = describe(worker, &logs, &BTreeMap::new(), sample::NOW, Colour(false));
+        let text = describe(worker, false, &logs, &BTreeMap::new(), sample::NOW, Colour(false));
         let has = |row: &[&str]| text.lines().any(|line| row.iter().all(|part| line.contains(part)));
         assert!(has(&["out log size", "1.5kb + 3.0mb in 4 rotated"]), "{text}");
         assert!(has(&["entire log size", "1.5kb"]), "{text}");
@@ -216,6 +230,7 @@ mod tests {
     fn every_optional_row_is_there_when_it_was_given() {
         insta::assert_snapshot!(describe(
             &sample::fleet()[3],
+            true,
             &[],
             &BTreeMap::new(),
             sample::NOW,

@@ -7,6 +7,7 @@ use crate::fmt;
 use crate::model::change::{Change, What};
 use crate::proto::LogHeader;
 use crate::proto::push::StreamKind;
+use crate::search::Pattern;
 use memchr::memmem;
 use serde_json::{Map, Value};
 use std::time::Duration;
@@ -35,6 +36,7 @@ pub enum Form {
 pub struct LogPrinter {
     form: Form,
     highlight: Option<String>,
+    found: Pattern,
     colour: Colour,
     width: usize,
     /// The source whose last line has no end yet.
@@ -62,15 +64,29 @@ impl LogPrinter {
         colour: Colour,
     ) -> LogPrinter {
         let longest = sources.iter().map(|s| Cell::plain(s).width() + 1).max().unwrap_or(0);
-        LogPrinter { form, highlight, colour, width: longest.max(PREFIX), open: None, lines }
+        let found = Pattern::default();
+        LogPrinter { form, highlight, found, colour, width: longest.max(PREFIX), open: None, lines }
+    }
+
+    /// Marks what an expression finds, every place of it.
+    pub fn marking(self, found: Pattern) -> LogPrinter {
+        LogPrinter { found, ..self }
     }
 
     /// The text of one batch read at `now_ms`.
     pub fn batch(&mut self, header: &LogHeader, bytes: &[u8], now_ms: i64) -> Piece {
         let mut out = Vec::with_capacity(bytes.len() + 64);
         self.file_head(header, &mut out);
-        for line in bytes.split_inclusive(|b| *b == b'\n') {
-            let source = (label(header), header.stream);
+        let label = label(header);
+        let mut rest = bytes;
+        if self.form == Form::Raw && self.open.is_none() && !self.marks() {
+            let whole = memchr::memrchr(b'\n', bytes).map_or(0, |at| at + 1);
+            let (lines, unfinished) = bytes.split_at(whole);
+            out.extend_from_slice(lines);
+            rest = unfinished;
+        }
+        for line in rest.split_inclusive(|b| *b == b'\n') {
+            let source = (label.clone(), header.stream);
             let goes_on = self.open.as_ref() == Some(&source);
             if self.open.is_some() && !goes_on {
                 out.push(b'\n');
@@ -189,7 +205,15 @@ impl LogPrinter {
         format!("{}{}", time.unwrap_or_default(), self.colour.paint(style, format!("{label}{pad} | ")))
     }
 
+    /// Something may be marked in lines.
+    fn marks(&self) -> bool {
+        self.colour.0 && (self.highlight.is_some() || !self.found.takes_all())
+    }
+
     fn message(&self, text: &[u8], out: &mut Vec<u8>) {
+        if self.colour.0 && self.highlight.is_none() {
+            return self.marked(text, out);
+        }
         let wanted = self.highlight.as_deref().filter(|word| self.colour.0 && !word.is_empty());
         let found = wanted.and_then(|word| memmem::find(text, word.as_bytes()).map(|at| (at, word)));
         match found {
@@ -200,6 +224,20 @@ impl LogPrinter {
                 out.extend_from_slice(&text[at + word.len()..]);
             }
         }
+    }
+
+    /// The expression's finds in colour, as ripgrep has them.
+    fn marked(&self, text: &[u8], out: &mut Vec<u8>) {
+        let mut shown = 0;
+        for found in self.found.finds(text) {
+            out.extend_from_slice(text.get(shown..found.start).unwrap_or_default());
+            let (on, off) = (colour::MATCH.render(), colour::MATCH.render_reset());
+            out.extend_from_slice(on.to_string().as_bytes());
+            out.extend_from_slice(text.get(found.clone()).unwrap_or_default());
+            out.extend_from_slice(off.to_string().as_bytes());
+            shown = found.end;
+        }
+        out.extend_from_slice(text.get(shown..).unwrap_or_default());
     }
 }
 
@@ -292,6 +330,7 @@ mod tests {
             history: false,
             path: None,
             spot: None,
+            at_spot: None,
         }
     }
 
@@ -384,6 +423,19 @@ mod tests {
         let coloured = text(&printer(Form::Raw, true).batch(&h, b"an err or err\n", AT));
         assert_eq!(coloured, "an \u{1b}[100merr\u{1b}[0m or err\n");
         assert_eq!(text(&printer(Form::Raw, false).batch(&h, b"an err\n", AT)), "an err\n");
+    }
+
+    #[test]
+    fn what_is_searched_for_is_marked_wherever_it_stands_and_only_in_colour() {
+        let h = header(Some(0), "a", StreamKind::Out);
+        let print = |colour| {
+            let pattern = Pattern::new(Some("[0-9]+"), false, false, None).unwrap();
+            let printer = LogPrinter::new(Form::Raw, 3, None, &[], Colour(colour));
+            text(&printer.marking(pattern).batch(&h, b"a 1 b 22\nnone\n", AT))
+        };
+        let (on, off) = ("\u{1b}[1m\u{1b}[31m", "\u{1b}[0m");
+        assert_eq!(print(true), format!("a {on}1{off} b {on}22{off}\nnone\n"));
+        assert_eq!(print(false), "a 1 b 22\nnone\n");
     }
 
     #[test]

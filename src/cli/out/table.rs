@@ -80,14 +80,17 @@ pub fn table(workers: &[Arc<WorkerView>], now: Stamp, columns: usize, colour: Co
         .map(|worker| layout.iter().map(|(column, _, _)| cell(*column, worker, now)).collect())
         .collect();
     let mut drawn = draw(&widths, &head, &rows, colour);
-    drawn.push_str(&troubles(workers));
+    drawn.push_str(&troubles(workers, now));
     drawn
 }
 
 /// PM2's table has no column for it: a line below for each worker whose log files take nothing or cost output.
-fn troubles(workers: &[Arc<WorkerView>]) -> String {
+fn troubles(workers: &[Arc<WorkerView>], now: Stamp) -> String {
     let told = workers.iter().filter_map(|worker| Some((worker, worker.log_trouble.as_ref()?)));
-    told.map(|(worker, trouble)| format!("log of {} ({}): {trouble}\n", worker.app.name, worker.id)).collect()
+    told.map(|(worker, trouble)| {
+        format!("log of {} ({}): {}\n", worker.app.name, worker.id, trouble.told(now))
+    })
+    .collect()
 }
 
 fn widths(layout: Layout, workers: &[Arc<WorkerView>], longest_name: usize) -> Vec<usize> {

@@ -5,7 +5,7 @@ use crate::logs::{Delivery, Filter, Workers};
 use std::collections::HashSet;
 
 fn all() -> Filter {
-    Filter { workers: Workers::All, out: true, err: true }
+    Filter { workers: Workers::All, out: true, err: true, places: false }
 }
 
 #[tokio::test]
@@ -322,4 +322,40 @@ async fn what_an_older_run_wrote_stays_in_its_files_when_the_next_one_has_others
     bench.settle().await;
     assert_eq!(bench.text("out.log"), "first\n".to_owned() + &"leftover\n".repeat(3000) + "last words");
     assert_eq!(bench.text("new.log"), "new\n");
+}
+
+#[tokio::test]
+async fn who_reads_files_is_told_where_lines_stand_and_is_sent_what_stands_elsewhere_or_is_small() {
+    let mut bench = Bench::new();
+    bench.attach(1, bench.sink());
+    bench.attach(
+        2,
+        SinkSpec { date_format: Some("[at]".into()), out: Some(bench.path("dated.log")), ..bench.sink() },
+    );
+    let reader = bench.fanout.subscribe(Filter { places: true, ..all() }, 0, 64 << 20);
+    bench.run(1, 1, "seq 1 100000; printf half").await;
+    bench.run(2, 1, "seq 1 20000").await;
+    let file = bench.read("out.log");
+    let (mut got, mut dated, mut told) = (Vec::new(), Vec::new(), 0);
+    while let Some(Delivery::Lines(batch)) = reader.take() {
+        let spot = batch.spot.clone().unwrap();
+        match batch.tail {
+            Some(tail) => {
+                assert!(batch.bytes.is_empty() && batch.worker == Some(WorkerId(1)));
+                let lines = &file[spot.start as usize..spot.end as usize];
+                assert_eq!(
+                    (crate::model::tail::print(lines), crate::logs::lines::count(lines)),
+                    (tail, batch.lines)
+                );
+                got.extend_from_slice(lines);
+                told += batch.lines;
+            }
+            None if batch.worker == Some(WorkerId(1)) => got.extend_from_slice(&batch.bytes),
+            None => dated.extend_from_slice(&batch.bytes),
+        }
+    }
+    let numbers = |last: u32| (1..=last).map(|n| format!("{n}\n")).collect::<String>();
+    assert_eq!(String::from_utf8(got).unwrap(), numbers(100_000) + "half\n");
+    assert_eq!(String::from_utf8(dated).unwrap(), numbers(20_000));
+    assert!(told > 50_000, "only {told} lines were told by their place");
 }

@@ -182,6 +182,10 @@ async fn only_so_many_are_retained_compressed_and_within_the_budgets() {
         !bench.path("gone-out__2020-01-01_00-00-00.log").exists() || rotated(&bench.path("out.log")).len() < 3
     })
     .await;
+    let before = rotated(&bench.path("out.log")).len();
+    std::fs::write(bench.path("gone-error.log"), vec![b'x'; 400]).unwrap();
+    bench.rotate(Rotation { retain: None, max_total_size: limit, ..small() });
+    until("room for a deleted app's last log", || rotated(&bench.path("out.log")).len() < before).await;
     bench.rotate(Rotation { max_total_size: Bytes(0), max_app_size: Bytes(1100), ..small() });
     until("the app's budget", || {
         let kept: u64 = rotated(&bench.path("out.log")).iter().map(|kept| kept.size).sum();
@@ -245,4 +249,24 @@ async fn a_log_that_cannot_be_rotated_is_written_all_the_same() {
     bench.write(&out, 4).await;
     assert_eq!(rotated(&target).len(), 1, "beside the file that the link leads to");
     assert_eq!(bench.text("out.log").lines().count(), 1);
+}
+
+#[tokio::test]
+async fn rotated_logs_of_an_app_are_not_taken_for_strays_before_the_app_is_there() {
+    let bench = Bench::waiting();
+    for day in 1..=3 {
+        std::fs::write(bench.path(&format!("out__2020-01-0{day}_00-00-00.log")), format!("{day}\n")).unwrap();
+    }
+    // A home that keeps one, and an app that keeps all.
+    bench.rotate(Rotation { retain: Some(1), compress: true, ..small() });
+    let all = Words::from([("retain".to_owned(), "all".to_owned())]);
+    bench.attach(1, SinkSpec { rotate: all, ..bench.sink() });
+    bench.pump.begin();
+    // They are looked at: one after the other is compressed.
+    let packed = |day: u32| bench.path(&format!("out__2020-01-0{day}_00-00-00.log.gz"));
+    while !(1..=3).all(|day| packed(day).exists()) {
+        let left = rotated(&bench.path("out.log")).len();
+        assert_eq!(left, 3, "none of them is removed");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
 }

@@ -39,7 +39,7 @@ fn pairs(worker: &WorkerView, state: &State, theme: &Theme) -> Vec<(&'static str
         ("why", worker.why(), theme.style(Hue::Text)),
     ];
     if let Some(trouble) = &worker.log_trouble {
-        pairs.push(("log trouble", trouble.to_string(), theme.style(Hue::Bad)));
+        pairs.push(("log trouble", trouble.told(state.as_of()), theme.style(Hue::Bad)));
     }
     let mut add = |key, value: String| pairs.push((key, value, theme.style(Hue::Text)));
     add("name", format!("{} (id {}, instance {})", app.name, worker.id, worker.instance));

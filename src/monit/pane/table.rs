@@ -107,7 +107,7 @@ pub fn explanation(worker: &WorkerView, state: &State) -> Option<(String, Hue)> 
     match worker.state {
         WorkerState::Running | WorkerState::Ready | WorkerState::Starting | WorkerState::Stopping => {
             let trouble = worker.log_trouble.as_ref().filter(|trouble| trouble.what.is_some())?;
-            Some((format!("log: {trouble}"), Hue::Bad))
+            Some((format!("log: {}", trouble.told(state.as_of())), Hue::Bad))
         }
         WorkerState::Down => Some((why, Hue::Muted)),
         WorkerState::Failed => Some((why, Hue::Bad)),

@@ -133,7 +133,8 @@ pub fn run(cx: &Context, args: Args) -> Result<(), CliError> {
         args.highlight.clone().flatten(),
         &labels(&fleet, &select),
         cx.ui.colour,
-    );
+    )
+    .marking(query.pattern.clone());
     let request = LogsRequest {
         select,
         lines: shown,
@@ -141,6 +142,7 @@ pub fn run(cx: &Context, args: Args) -> Result<(), CliError> {
         out: args.out || !args.err,
         err: args.err || !args.out,
         files: true,
+        places: true,
     };
     let page = Page::new(cx.ui, printer, &form, args.fold, args.stats);
     Reader::new(cx, page, request, &query, files).read(client)

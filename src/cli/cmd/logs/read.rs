@@ -5,7 +5,7 @@ use super::cursor::{self, Cursors, Place, Step};
 use super::page::Page;
 use crate::cli::cmd::context::Context;
 use crate::cli::error::CliError;
-use crate::client::{Client, Incoming, Next, Stream};
+use crate::client::{CallError, Client, Incoming, Next, Stream};
 use crate::proto::push::StreamKind;
 use crate::proto::request::LogsRequest;
 use crate::proto::{LogBatch, LogFile, LogHeader, Push, Reply, Request};
@@ -83,8 +83,12 @@ impl<'a> Reader<'a> {
     pub fn read(mut self, client: Client) -> Result<(), CliError> {
         let mut stream = client.into_stream();
         loop {
-            stream.ask(Request::Logs(self.request.clone()))?;
-            match self.until_gone(&mut stream)? {
+            let end = match stream.ask(Request::Logs(self.request.clone())) {
+                // It died before it had heard us.
+                Err(CallError::Gone) => End::Gone,
+                asked => asked.map(|_id| self.until_gone(&mut stream))??,
+            };
+            match end {
                 End::Over => return Ok(self.page.end()?),
                 End::Gone => {}
             }
@@ -108,7 +112,7 @@ impl<'a> Reader<'a> {
             };
             match next {
                 Next::Came(incoming) => {
-                    if self.take(incoming)? {
+                    if self.take(*incoming)? {
                         return Ok(End::Over);
                     }
                 }
@@ -316,6 +320,7 @@ fn header(file: &LogFile) -> LogHeader {
         history: true,
         path: None,
         spot: None,
+        at_spot: None,
     }
 }
 

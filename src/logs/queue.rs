@@ -1,0 +1,109 @@
+//! What waits for one subscriber: bounded in bytes, the oldest goes first and is counted. Lines that are told by their
+//! place count for an eighth, and grow together, so that who is slow is told of a long piece once.
+
+use super::fanout::{Delivery, Filter, LogLines};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+/// A piece of a file that is told at once; the reader holds it in memory.
+const PIECE: u64 = 1 << 20;
+
+/// One subscriber's.
+#[derive(Debug)]
+pub struct Queue {
+    /// What it wants.
+    pub filter: Filter,
+    batches: VecDeque<LogLines>,
+    bytes: u64,
+    capacity: u64,
+    lagged: u64,
+    filled: Arc<Notify>,
+}
+
+impl Queue {
+    /// An empty one for so many bytes; `filled` is told of each batch.
+    pub fn new(filter: Filter, capacity: usize, filled: Arc<Notify>) -> Queue {
+        Queue { filter, batches: VecDeque::new(), bytes: 0, capacity: capacity as u64, lagged: 0, filled }
+    }
+
+    /// Adds a batch; what is too much by now goes.
+    pub fn push(&mut self, batch: LogLines) {
+        let last =
+            self.batches.back_mut().map(|last| (last.size(), last.goes_on_in(&batch, PIECE), last.size()));
+        match last {
+            Some((before, true, after)) => self.bytes += after - before,
+            _other => {
+                self.bytes += batch.size();
+                self.batches.push_back(batch);
+            }
+        }
+        while self.bytes > self.capacity
+            && self.batches.len() > 1
+            && let Some(oldest) = self.batches.pop_front()
+        {
+            self.bytes -= oldest.size();
+            self.lagged += oldest.lines as u64;
+        }
+        self.filled.notify_one();
+    }
+
+    /// The oldest there is.
+    pub fn take(&mut self) -> Option<Delivery> {
+        match std::mem::take(&mut self.lagged) {
+            0 => {
+                let batch = self.batches.pop_front()?;
+                self.bytes -= batch.size();
+                Some(Delivery::Lines(batch))
+            }
+            lines => Some(Delivery::Lagged { lines }),
+        }
+    }
+
+    /// Puts these before all that is there.
+    pub fn precede(&mut self, past: Vec<LogLines>) {
+        let later = std::mem::take(&mut self.batches);
+        self.bytes = 0;
+        past.into_iter().chain(later).for_each(|batch| self.push(batch));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fanout::{Spot, Workers};
+    use super::*;
+    use crate::model::{StreamKind, WorkerId};
+    use std::path::Path;
+
+    fn at(start: u64, end: u64, lines: usize) -> LogLines {
+        let spot = Spot { path: Path::new("/x.log").into(), inode: 1, start, end, shared: false };
+        let mut told =
+            LogLines::new(Some(WorkerId(1)), "web".into(), StreamKind::Out, 0, bytes::Bytes::new());
+        (told.spot, told.lines, told.tail) = (Some(spot), lines, Some(end));
+        told
+    }
+
+    fn queue(capacity: usize) -> Queue {
+        let filter = Filter { workers: Workers::All, out: true, err: true, places: true };
+        Queue::new(filter, capacity, Arc::default())
+    }
+
+    #[test]
+    fn places_that_follow_each_other_become_one_and_count_for_an_eighth() {
+        let mut queue = queue(5000 / 8);
+        queue.push(at(0, 1000, 10));
+        queue.push(at(1000, 3000, 20));
+        queue.push(at(3500, 4000, 5));
+        let Some(Delivery::Lines(first)) = queue.take() else { panic!("nothing") };
+        assert_eq!(
+            (first.spot.clone().map(|spot| (spot.start, spot.end)), first.lines),
+            (Some((0, 3000)), 30)
+        );
+        assert_eq!(first.tail, Some(3000));
+        queue.push(at(4000, 9000, 50));
+        queue.push(at(0, 10, 1));
+        assert_eq!(queue.take(), Some(Delivery::Lagged { lines: 55 }));
+        queue.push(at(10, PIECE + 100, 1));
+        assert_eq!(queue.take(), Some(Delivery::Lagged { lines: 1 }), "too long for one piece");
+    }
+}
