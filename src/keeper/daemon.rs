@@ -264,7 +264,9 @@ impl<S: Start> Daemon<S> {
     }
 
     fn attempt(&mut self) -> io::Result<Alive> {
-        let (ours, theirs) = datagram::pair()?;
+        let pair = datagram::pair().map_err(io::Error::from);
+        let (ours, theirs) =
+            pair.map_err(|e| io::Error::new(e.kind(), format!("make its link to the keeper: {e}")))?;
         let program = self.upgrade.as_ref().unwrap_or(&self.program).as_fd();
         let ready = self.ready.as_ref().map(AsFd::as_fd);
         let process = self.starter.start(program, theirs.as_fd(), ready).map_err(io::Error::other)?;

@@ -124,7 +124,8 @@ fn prepare(home: &Home, ready: Option<OwnedFd>) -> io::Result<(Lock, Keeper<Pmon
         .map_err(io::Error::from)
         .and_then(|program| fd::raise(program, OWN_FDS))
         .map_err(|e| failed("open the program `/proc/self/exe`", e))?;
-    let mut keeper = Keeper::new(Pmon::new(home, baseline), program, ready, baseline)?;
+    let mut keeper = Keeper::new(Pmon::new(home, baseline), program, ready, baseline)
+        .map_err(|e| failed("watch for the ends of processes", e))?;
     keeper.hold(Tag::new(Tag::LOCK, 0), fd::raise(lock.as_fd().try_clone_to_owned()?, OWN_FDS)?);
     Ok((lock, keeper))
 }

@@ -384,6 +384,8 @@ fn finish(mut child: Child, what: &str) -> Ran {
 fn assert_clear(ran: &Ran, what: &str) {
     let said = ran.all();
     assert!(!said.contains("panicked"), "{what}: {said}");
+    let bare = |line: &str| line.contains("the daemon: ") && line.matches(": ").count() < 3;
+    assert!(!said.lines().any(|line| line.contains("os error") && bare(line)), "{what}: {said}");
     let words = ["failed to", "not found", "Nothing to do", "is not running", "not reloaded", "already"];
     assert!(words.iter().any(|word| said.contains(word)), "{what} ended with {} and said: {said}", ran.code);
 }
