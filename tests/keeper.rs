@@ -653,12 +653,13 @@ fn without(entry: &Entry) -> Entry {
 }
 
 #[test]
-fn a_daemon_that_pinged_and_then_says_nothing_is_killed_and_one_that_never_did_is_not() {
+fn a_daemon_that_pinged_and_is_then_stopped_is_killed_and_one_that_never_did_is_not() {
     let keeper = Fixture::new();
     let (daemon, _) = keeper.attached();
     daemon.link.ping().unwrap();
+    child::send(&daemon.process, libc::SIGSTOP).unwrap();
     let before = clock::monotonic_ns();
-    readable(&daemon.process, "the end of a silent daemon");
+    readable(&daemon.process, "the end of a stopped daemon");
     assert!(clock::monotonic_ns() - before > 9_000_000_000, "it is given ten seconds");
     let (daemon, _) = keeper.attached();
     assert!(daemon.link.receive().unwrap().is_none());
