@@ -371,7 +371,10 @@ fn a_demo_that_is_killed_leaves_no_fleet_and_no_home() {
     };
     let daemon: i32 = wait_for("the demo's daemon", || {
         let path = place().ok_or("no home")?.join("pmon.pid");
-        std::fs::read_to_string(path).map_err(|e| e.to_string())?.parse().map_err(|_empty| "no pid".to_owned())
+        std::fs::read_to_string(path)
+            .map_err(|e| e.to_string())?
+            .parse()
+            .map_err(|_empty| "no pid".to_owned())
     });
     wait_for("its workers", || {
         let pids =

@@ -140,11 +140,11 @@ impl Fleet {
             );
         }
         for (mode, load) in MODES.iter().zip(&self.loads).skip(1) {
-            assert_eq!(load.failed(), [""; 0], "after {after}: a request failed with `{mode}`");
+            assert_eq!(failed(load), [""; 0], "after {after}: a request failed with `{mode}`");
         }
         // A drain that the daemon did not live to send is made up for by the stop signal: a request may be on the
         // connection that is cut then.
-        let cut = self.turnover.failed();
+        let cut = failed(&self.turnover);
         assert!(
             cut.len() as u64 <= self.report.reloads,
             "after {after}: requests of the reloaded app: {cut:?}"
@@ -153,7 +153,7 @@ impl Fleet {
 
     /// Requests of round robin that have failed so far.
     pub fn rr_failed(&self) -> u64 {
-        self.loads[0].failed().len() as u64
+        failed(&self.loads[0]).len() as u64
     }
 
     pub fn keeper_pid(&self) -> i32 {
@@ -225,4 +225,9 @@ pub fn signal(pid: i32, name: &str) {
     if pid > 1 {
         kill(pid, name);
     }
+}
+
+/// Requests of a load that failed so far, and why.
+fn failed(load: &Load) -> Vec<String> {
+    load.failed.lock().unwrap().clone()
 }

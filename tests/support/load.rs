@@ -64,7 +64,8 @@ impl Tally {
 pub struct Load {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicU64>,
-    failed: Arc<Mutex<Vec<String>>>,
+    /// Failures so far, with their reasons.
+    pub failed: Arc<Mutex<Vec<String>>>,
     clients: Vec<JoinHandle<Tally>>,
 }
 
@@ -89,11 +90,6 @@ impl Load {
     /// Complete answers so far.
     pub fn answered(&self) -> u64 {
         self.answered.load(Ordering::Relaxed)
-    }
-
-    /// Failures so far, with their reasons.
-    pub fn failed(&self) -> Vec<String> {
-        self.failed.lock().unwrap().clone()
     }
 
     /// Waits until so many more answers have come.

@@ -571,7 +571,7 @@ impl World {
         }
         self.feed(match what % 6 {
             0 => Event::Spawned { run, pid: 1 },
-            1 => Event::SpawnFailed { run, what: "try".to_owned(), may_pass: entry % 2 == 0 },
+            1 => Event::SpawnFailed { run, what: "try".to_owned(), may_pass: entry.is_multiple_of(2) },
             2 => Event::Exited { run, exit: Exit::Code(1), survivors: false },
             3 => Event::TreeGone { run },
             4 => Event::Online { run },
