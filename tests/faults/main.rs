@@ -17,6 +17,7 @@
 mod support;
 
 mod dice;
+mod documented;
 mod fleet;
 mod follow;
 mod lines;
@@ -26,5 +27,6 @@ mod pm2;
 mod points;
 mod random;
 mod report;
+mod shutdown;
 mod slow;
 mod story;
