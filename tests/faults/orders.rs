@@ -284,7 +284,7 @@ impl Fleet {
                 std::fs::read_link(format!("/proc/{}/exe", self.daemon_pid())).map_err(|e| e.to_string())?;
             Ok(if program == copy { Left::Done } else { Left::Undone })
         });
-        self.said("update", &ran, left);
+        self.said("update pmon-", &ran, left);
     }
 
     /// A program that the daemon does not run at present.
