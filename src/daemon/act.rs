@@ -93,12 +93,11 @@ impl Owner {
         let due = |record: &&mut Record| record.run == run && record.untold;
         let Some(record) = self.entries.get_mut(&run.entry).filter(due) else { return };
         record.untold = false;
-        let record = record.clone();
-        match serde_json::to_vec(&record) {
+        match serde_json::to_vec(record) {
             Ok(blob) => complain("keep a record", self.link.blob(run.entry, &blob)),
             Err(error) => tracing::error!(%error, "failed to write a record"),
         }
-        self.note_state(&record);
+        self.unwritten.insert(run.entry);
     }
 
     fn forget(&mut self, run: Run) {
