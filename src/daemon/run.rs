@@ -75,6 +75,8 @@ pub(super) async fn run(
             continue;
         }
         owner.see_to_trees();
+        // It may have answered somebody, who looks while we wait.
+        owner.show();
         let now = Instant::now();
         let rebuild = owner.rebuild.due();
         tokio::select! {
