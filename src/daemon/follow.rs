@@ -7,7 +7,7 @@ use super::outbox::{ClientGone, Outbox};
 use super::past;
 use crate::logs::{Delivery, End, Filter, LogLines, SMALL, Spot, Workers};
 use crate::model::snapshot::Snapshot;
-use crate::model::{StreamKind, WorkerId, tail};
+use crate::model::{Rotation, StreamKind, WorkerId, tail};
 use crate::proto::push::{AtSpot, LogFile, LogHeader, LogSpot};
 use crate::proto::request::LogsRequest;
 use crate::proto::{Frame, Push, Reply};
@@ -28,7 +28,7 @@ pub(super) async fn logs(wanted: LogsRequest, desk: &Desk, outbox: &Outbox) -> R
         Err(_empty) if all => Vec::new(),
         Err(error) => return outbox.reply(Reply::Error(error)).await,
     };
-    let mut files = history_files(&snapshot, &ids, &wanted);
+    let mut files = history_files(&snapshot, &ids, &wanted, &desk.settings.rotation());
     if all && wanted.out && wanted.err {
         files.insert(0, own_log(desk));
     }
@@ -125,11 +125,18 @@ fn own_log(desk: &Desk) -> LogFile {
         inode: 0,
         end: 0,
         shared: false,
+        dates: None,
+        rotated_dates: Some(desk.settings.rotation().date_format),
     }
 }
 
 /// The files of these workers, each once though several may share it.
-fn history_files(snapshot: &Snapshot, ids: &[WorkerId], wanted: &LogsRequest) -> Vec<LogFile> {
+fn history_files(
+    snapshot: &Snapshot,
+    ids: &[WorkerId],
+    wanted: &LogsRequest,
+    home: &Rotation,
+) -> Vec<LogFile> {
     let mut files: Vec<LogFile> = Vec::new();
     let mut seen = std::collections::HashSet::new();
     for worker in snapshot.workers.iter().filter(|w| ids.contains(&w.id)) {
@@ -148,6 +155,8 @@ fn history_files(snapshot: &Snapshot, ids: &[WorkerId], wanted: &LogsRequest) ->
                     inode: 0,
                     end: 0,
                     shared: false,
+                    dates: worker.app.logs.date_format.clone(),
+                    rotated_dates: Some(home.with(&worker.app.logs.rotate).date_format),
                 });
             }
         }

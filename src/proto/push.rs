@@ -122,6 +122,12 @@ pub struct LogFile {
     /// Several streams write to it.
     #[serde(default)]
     pub shared: bool,
+    /// The app's `log_date_format`.
+    #[serde(default)]
+    pub dates: Option<String>,
+    /// The format of the dates in the names of its rotated files.
+    #[serde(default)]
+    pub rotated_dates: Option<String>,
 }
 
 /// Lines as they came. Every line ends with `\n`, but for one that is longer than a batch may be.
