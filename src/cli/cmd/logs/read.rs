@@ -6,6 +6,7 @@ use super::page::Page;
 use crate::cli::cmd::context::Context;
 use crate::cli::error::CliError;
 use crate::client::{CallError, Client, Incoming, Next, Stream};
+use crate::model::WorkerId;
 use crate::model::date::DateFormat;
 use crate::proto::push::StreamKind;
 use crate::proto::request::LogsRequest;
@@ -148,7 +149,11 @@ impl<'a> Reader<'a> {
                 }
             }
             Incoming::Push { push: Push::HistoryEnd, .. } => return Ok(!self.request.follow),
-            Incoming::Push { push: Push::Lagged { lines }, .. } => self.lagged(lines)?,
+            Incoming::Push { push: Push::Lagged { lines, unplaced }, .. } => self.lagged(lines, unplaced)?,
+            Incoming::Push { push: Push::LogTrouble { worker, name, what }, .. } => {
+                self.page.rest()?;
+                self.cx.warn(late(&name, worker, what.as_deref()))?;
+            }
             Incoming::Push { push: Push::Changed(change), .. } => self.page.event(&change)?,
             Incoming::Push { push: Push::Fleet { .. } | Push::Unknown, .. } => {}
             Incoming::Reply { reply: Reply::Error(error), .. } => return Err(error.into()),
@@ -302,14 +307,14 @@ impl<'a> Reader<'a> {
         Ok(shown?)
     }
 
-    /// The daemon kept no more of what comes: it is in the files.
-    fn lagged(&mut self, lines: u64) -> Result<(), CliError> {
+    /// The daemon kept no more of what comes: it is in the files, but for what is in none or shares one with others.
+    fn lagged(&mut self, lines: u64, unplaced: Option<u64>) -> Result<(), CliError> {
         let missed = self.cursors.read_ahead();
         self.fill(&missed)?;
-        if !self.cursors.are_all_exact() {
-            self.page.lagged(lines)?;
+        match unplaced.unwrap_or(if self.cursors.are_all_exact() { 0 } else { lines }) {
+            0 => Ok(()),
+            lost => Ok(self.page.lagged(lost)?),
         }
-        Ok(())
     }
 
     /// Waits for the daemon that the keeper is starting again.
@@ -322,6 +327,14 @@ impl<'a> Reader<'a> {
                 Err(_not_yet) => pause()?,
             }
         }
+    }
+}
+
+/// A disk that is full or hangs keeps lines from whoever follows them too.
+fn late(name: &str, worker: WorkerId, what: Option<&str>) -> String {
+    match what {
+        Some(what) => format!("log of {name} ({worker}): failed to {what}; its lines come late"),
+        None => format!("log of {name} ({worker}): written again"),
     }
 }
 
