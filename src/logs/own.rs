@@ -4,9 +4,9 @@
 //! (a line when something is wrong) could be, in the microseconds between the last read and the cut. A kill
 //! between the copy's renaming and the cut doubles lines, in this log only.
 
-use super::date::DateFormat;
 use super::kept::{Family, put_aside};
 use crate::model::Rotation;
+use crate::model::date::DateFormat;
 use crate::sys::clock;
 use crate::sys::replace::draft;
 use std::fs::OpenOptions;

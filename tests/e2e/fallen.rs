@@ -201,6 +201,7 @@ fn a_new_version_that_hangs_or_dies_at_its_start_makes_room_for_the_old_one() {
         if round == 0 {
             assert_eq!(program_of(home.daemon_pid()), program, "{said}");
             assert!(said.contains("goes on as before"), "{said}");
+            assert_eq!(said.matches("[PM2][ERROR]").count(), 1, "{said}");
         }
     }
 }
