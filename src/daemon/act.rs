@@ -34,6 +34,7 @@ impl Owner {
             Effect::SayShutdown { run } => {
                 self.hub.stopping(run);
                 self.hub.say(run, json!("shutdown"));
+                self.note_told(run);
             }
             // Idle kept-alive connections get most of the grace; the rest is for requests under way.
             Effect::Drain { run, grace } => self.hub.drain(run, grace / 4 * 3),
@@ -77,7 +78,7 @@ impl Owner {
     }
 
     /// Has a run's own process end, if it is there.
-    pub(super) fn end_root(&self, run: Run, signal: i32) {
+    pub(super) fn end_root(&mut self, run: Run, signal: i32) {
         if self.processes.contains_key(&run) {
             complain("signal a worker", self.link.kill(run, signal, false));
             if signal != SIGKILL {
@@ -85,6 +86,20 @@ impl Owner {
                 complain("continue a worker", self.link.kill(run, SIGCONT, false));
             }
         }
+        self.note_told(run);
+    }
+
+    /// It has been asked to end: should we die now, the next daemon does not ask it again.
+    fn note_told(&mut self, run: Run) {
+        let due = |record: &&mut Record| record.run == run && record.untold;
+        let Some(record) = self.entries.get_mut(&run.entry).filter(due) else { return };
+        record.untold = false;
+        let record = record.clone();
+        match serde_json::to_vec(&record) {
+            Ok(blob) => complain("keep a record", self.link.blob(run.entry, &blob)),
+            Err(error) => tracing::error!(%error, "failed to write a record"),
+        }
+        self.note_state(&record);
     }
 
     fn forget(&mut self, run: Run) {

@@ -228,7 +228,7 @@ impl Fleet {
         }))
     }
 
-    fn tell_all(
+    pub(super) fn tell_all(
         &mut self,
         ids: Vec<WorkerId>,
         turn: &mut Turn<'_>,
@@ -334,6 +334,11 @@ impl Fleet {
     /// Workers that are not about to be removed.
     pub(super) fn staying(&self) -> impl Iterator<Item = &Worker> {
         self.workers.values().filter(|worker| !worker.current.record.leaving)
+    }
+
+    /// Workers of this name that are about to be removed.
+    pub(super) fn leaving(&self, name: &str) -> impl Iterator<Item = &Worker> {
+        self.workers.values().filter(move |worker| worker.current.record.leaving && worker.name() == name)
     }
 }
 

@@ -193,6 +193,7 @@ impl Fleet {
             backoff: Duration::ZERO,
             kill_at: None,
             draining: false,
+            untold: false,
             listening: Vec::new(),
             node_version: None,
             trouble: None,

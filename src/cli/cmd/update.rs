@@ -42,7 +42,7 @@ pub fn run(cx: &Context, _args: Args) -> Result<(), CliError> {
     let now = next(&cx.home, before.daemon)?;
     if !(proc::runs_this_program(now.daemon) && proc::runs_this_program(now.keeper)) {
         return Err(CliError::Said(format!(
-            "`{}` did not come to serve: version {} (pid {}) goes on as before",
+            "Failed to update: `{}` did not come to serve, version {} (pid {}) goes on as before",
             program.display(),
             now.version,
             now.daemon
@@ -72,7 +72,9 @@ fn next(home: &Home, before: u32) -> Result<Serving, CliError> {
             Ok(serving) if serving.daemon != before => return Ok(serving),
             Err(error) if clock::now().boot_ms > deadline => return Err(error),
             Ok(_) if clock::now().boot_ms > deadline => {
-                return Err(CliError::Said(format!("The daemon (pid {before}) goes on as before")));
+                return Err(CliError::Said(format!(
+                    "Failed to update: the daemon (pid {before}) goes on as before"
+                )));
             }
             Ok(_) | Err(_) => interrupt::pause(LOOK),
         }
