@@ -371,7 +371,7 @@ mod tests {
         while let Some(delivery) = subscription.take() {
             match delivery {
                 Delivery::Lines(batch) => got.push_str(&String::from_utf8_lossy(&batch.bytes)),
-                Delivery::Lagged { lines } => got.push_str(&format!("-{lines}-")),
+                Delivery::Lagged { lines, .. } => got.push_str(&format!("-{lines}-")),
             }
         }
         got

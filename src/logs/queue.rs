@@ -115,8 +115,9 @@ mod tests {
         let mut queue = queue(4);
         let text = |spot: Option<Spot>, worker: Option<u32>| {
             let worker = worker.map(WorkerId);
-            let lines = LogLines::new(worker, "web".into(), StreamKind::Out, 0, "a\nb\n".into());
-            LogLines { spot, ..lines }
+            let mut lines = LogLines::new(worker, "web".into(), StreamKind::Out, 0, "a\nb\n".into());
+            lines.spot = spot;
+            lines
         };
         let spot =
             |shared| Some(Spot { path: Path::new("/x.log").into(), inode: 1, start: 0, end: 4, shared });
