@@ -52,7 +52,9 @@ fn run(title: &str, name: &str, mine: impl Fn(&str, Means) -> bool) {
             die_at(&mut fleet, point, 1, by);
         }
         if let Some((pass, by)) = later(point, by) {
-            die_at(&mut fleet, point, pass, by);
+            for _ in 0..rounds {
+                die_at(&mut fleet, point, pass, by);
+            }
         }
     }
     let report = fleet.finish();
