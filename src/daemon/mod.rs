@@ -44,5 +44,6 @@ mod told;
 mod trees;
 mod upgrade;
 mod watch;
+mod work;
 
 pub use boot::enter;
