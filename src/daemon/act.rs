@@ -5,7 +5,6 @@ use super::keep::complain;
 use super::owner::Owner;
 use super::probe::Subject;
 use super::spawn::Unmade;
-use super::states::State;
 use crate::model::files::WorkerFiles;
 use crate::model::{Exit, Run};
 use crate::supervisor::{Effect, Event, Record};
@@ -106,6 +105,7 @@ impl Owner {
         self.pid_files.remove(&run);
         self.carried.remove(&run);
         self.states.forget(run.entry);
+        self.unwritten.remove(&run.entry);
         let Some(record) = self.entries.remove(&run.entry) else {
             complain("forget a worker", self.link.forget(run.entry));
             return;
@@ -131,9 +131,9 @@ impl Owner {
             self.processes.insert(run, super::owner::Process { pid, pid_file, member });
         }
         fault::pass("act.pid_file");
-        if let Some(record) = self.entries.get(&run.entry).filter(|record| record.run == run) {
-            let state = self.note_state(record);
-            self.carry(run, state.as_ref());
+        if self.entries.get(&run.entry).is_some_and(|record| record.run == run) {
+            self.unwritten.insert(run.entry);
+            self.carry(run);
         }
         if let Some(record) = self.entries.get(&run.entry) {
             self.pump.set_source(run.entry, super::spawn::source(record, Some(pid)));
@@ -146,9 +146,11 @@ impl Owner {
     }
 
     /// Writes into what a process carries who it is, for good.
-    fn carry(&mut self, run: Run, state: Option<&State>) {
+    fn carry(&mut self, run: Run) {
         let Some(carried) = self.carried.remove(&run) else { return };
-        let written = state.map_or(Ok(()), |state| carry::write(&carried, state));
+        let member = self.processes.get(&run).and_then(|process| process.member);
+        let text = self.states.text(run.entry, &self.link.record(run.entry), member, &self.link);
+        let written = text.map_err(Into::into).and_then(|text| carry::write(&carried, &text));
         complain("write down what a worker carries", written.and_then(|()| carry::seal(&carried)));
     }
 

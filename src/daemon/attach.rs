@@ -149,6 +149,7 @@ impl Owner {
             .map(|one| one.record.run)
             .collect();
         self.happen(Event::Attached { found });
+        self.finish();
         fault::pass("attach.told");
         for run in half_ended {
             self.sweep(run);
