@@ -5,6 +5,7 @@
 //! published snapshot and never touch the fleet. The log pump and Node's channels have a thread each.
 
 mod act;
+mod ailing;
 mod answer;
 mod attach;
 mod boot;

@@ -20,6 +20,7 @@ mod dice;
 mod documented;
 mod fleet;
 mod follow;
+mod halfway;
 mod ill;
 mod lines;
 mod named;

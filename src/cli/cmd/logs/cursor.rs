@@ -103,7 +103,7 @@ impl Cursors {
 /// What stands between two places of a log.
 pub fn between(shelf: &mut Shelf, path: &str, stream: StreamKind, from: Place, to: Place) -> Log {
     let path = Path::new(path);
-    Log { path: path.to_owned(), stream, spans: shelf.between(path, from, to) }
+    Log { path: path.to_owned(), stream, spans: shelf.between(path, from, to), dates: None }
 }
 
 /// The file is shorter than what was read of it: it was emptied, and this is new.
@@ -155,6 +155,8 @@ mod tests {
             inode,
             end,
             shared: false,
+            dates: None,
+            rotated_dates: None,
         };
         let mut cursors = Cursors::default();
         assert_eq!(cursors.reach(&file(1, 10)), None);
