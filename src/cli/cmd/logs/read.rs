@@ -352,11 +352,11 @@ impl<'a> Reader<'a> {
 
     /// All that came was compared with what was found.
     fn tell_missing(&mut self) -> Result<(), CliError> {
-        if let Some(lines) = self.missing.and_then(|lines| u64::try_from(lines).ok()) {
-            if lines > 0 {
-                self.missing = Some(0);
-                self.page.lagged(lines)?;
-            }
+        if let Some(lines) = self.missing.and_then(|lines| u64::try_from(lines).ok())
+            && lines > 0
+        {
+            self.missing = Some(0);
+            self.page.lagged(lines)?;
         }
         Ok(())
     }
