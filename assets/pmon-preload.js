@@ -84,9 +84,11 @@ if (active && process.connected && typeof process.send === 'function') {
   // A worker that leaves the cluster closes its servers before it says so. Told now, the daemon keeps their ports for
   // the next one.
   const { worker } = require('cluster');
+  let disconnects = false;
   if (worker) {
     const leave = worker.disconnect;
     worker.disconnect = function () {
+      disconnects = true;
       if (process.connected) guarded(send)({ cmd: 'NODE_PMON', act: 'leaving' });
       return leave.apply(this, arguments);
     };
@@ -108,8 +110,7 @@ if (active && process.connected && typeof process.send === 'function') {
 
   // Soft drain: each response now closes its connection, and server.close() leaves idle connections alone for `ms`,
   // since a request may just be arriving on one of them (Node 19 and later would reset it).
-  process.on('internalMessage', guarded((message) => {
-    if (!message || message.cmd !== 'NODE_PMON' || message.act !== 'drain' || draining) return;
+  const drain = (ms) => {
     draining = true;
     for (const name of ['http', 'https']) {
       let prototype;
@@ -121,8 +122,18 @@ if (active && process.connected && typeof process.send === 'function') {
       setTimeout(() => {
         prototype.closeIdleConnections = original;
         for (const server of servers) original.call(server);
-      }, message.ms).unref();
+      }, ms).unref();
     }
-    if (!require('cluster').isWorker) leave();
+    if (!worker) leave();
+  };
+  // A daemon that follows one that died cannot know what that one has sent; the cluster's `disconnect` must not come twice.
+  process.on('internalMessage', guarded((message) => {
+    if (!message) return;
+    if (message.cmd === 'NODE_CLUSTER' && message.act === 'disconnect') disconnects = true;
+    if (message.cmd !== 'NODE_PMON' || message.act !== 'drain') return;
+    if (!draining) drain(message.ms);
+    if (message.again && worker && !disconnects) {
+      process.emit('internalMessage', { cmd: 'NODE_CLUSTER', act: 'disconnect' });
+    }
   }));
 }

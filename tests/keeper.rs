@@ -578,15 +578,18 @@ fn a_keeper_becomes_another_program_and_keeps_children_descriptors_and_unread_or
     daemon.link.upgrade_keeper(std::path::Path::new(PROGRAM)).unwrap();
     let later = Run::first(8);
     daemon.sh(later, "exit 4", |_| {});
-    let (mut upgraded, mut spawned) = (false, false);
-    while !(upgraded && spawned) {
+    let (mut upgraded, mut spawned, mut exit) = (false, false, None);
+    while !upgraded || exit.is_none() {
         match daemon.hear() {
             FromKeeper::Upgraded { refusal } => upgraded = refusal.is_none(),
             FromKeeper::Spawned { run, .. } => spawned = run == later,
+            FromKeeper::Exited { run, status, .. } if spawned && run == later => {
+                exit = Some(Exit::from_wait_status(status));
+            }
             other => panic!("instead of that came {other:?}"),
         }
     }
-    assert_eq!(daemon.exited(later), Exit::Code(4));
+    assert_eq!(exit, Some(Exit::Code(4)));
     let program = std::fs::read_link(format!("/proc/{}/exe", keeper.keeper.id())).unwrap();
     assert_eq!(program, std::fs::canonicalize(PROGRAM).unwrap());
     child::send(&pidfd, libc::SIGTERM).unwrap();

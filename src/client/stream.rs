@@ -136,7 +136,7 @@ impl Stream {
             match self.places.read(spot, at_spot.tail) {
                 Ok(bytes) => batch.bytes = bytes,
                 Err(_gone) => {
-                    let push = Push::Lagged { lines: at_spot.lines };
+                    let push = Push::Lagged { lines: at_spot.lines, unplaced: None };
                     return Incoming::Push { id: batch.header.id, push };
                 }
             }

@@ -5,7 +5,6 @@ use super::keep::complain;
 use super::owner::Owner;
 use super::probe::Subject;
 use super::spawn::Unmade;
-use super::states::State;
 use crate::model::files::WorkerFiles;
 use crate::model::{Exit, Run};
 use crate::supervisor::{Effect, Event, Record};
@@ -34,6 +33,7 @@ impl Owner {
             Effect::SayShutdown { run } => {
                 self.hub.stopping(run);
                 self.hub.say(run, json!("shutdown"));
+                self.note_told(run);
             }
             // Idle kept-alive connections get most of the grace; the rest is for requests under way.
             Effect::Drain { run, grace } => self.hub.drain(run, grace / 4 * 3),
@@ -77,7 +77,7 @@ impl Owner {
     }
 
     /// Has a run's own process end, if it is there.
-    pub(super) fn end_root(&self, run: Run, signal: i32) {
+    pub(super) fn end_root(&mut self, run: Run, signal: i32) {
         if self.processes.contains_key(&run) {
             complain("signal a worker", self.link.kill(run, signal, false));
             if signal != SIGKILL {
@@ -85,12 +85,27 @@ impl Owner {
                 complain("continue a worker", self.link.kill(run, SIGCONT, false));
             }
         }
+        self.note_told(run);
+    }
+
+    /// It has been asked to end: should we die now, the next daemon does not ask it again.
+    fn note_told(&mut self, run: Run) {
+        let due = |record: &&mut Record| record.run == run && record.untold;
+        let Some(record) = self.entries.get_mut(&run.entry).filter(due) else { return };
+        record.untold = false;
+        let record = record.clone();
+        match serde_json::to_vec(&record) {
+            Ok(blob) => complain("keep a record", self.link.blob(run.entry, &blob)),
+            Err(error) => tracing::error!(%error, "failed to write a record"),
+        }
+        self.note_state(&record);
     }
 
     fn forget(&mut self, run: Run) {
         self.pid_files.remove(&run);
         self.carried.remove(&run);
         self.states.forget(run.entry);
+        self.unwritten.remove(&run.entry);
         let Some(record) = self.entries.remove(&run.entry) else {
             complain("forget a worker", self.link.forget(run.entry));
             return;
@@ -116,9 +131,9 @@ impl Owner {
             self.processes.insert(run, super::owner::Process { pid, pid_file, member });
         }
         fault::pass("act.pid_file");
-        if let Some(record) = self.entries.get(&run.entry).filter(|record| record.run == run) {
-            let state = self.note_state(record);
-            self.carry(run, state.as_ref());
+        if self.entries.get(&run.entry).is_some_and(|record| record.run == run) {
+            self.unwritten.insert(run.entry);
+            self.carry(run);
         }
         if let Some(record) = self.entries.get(&run.entry) {
             self.pump.set_source(run.entry, super::spawn::source(record, Some(pid)));
@@ -131,9 +146,11 @@ impl Owner {
     }
 
     /// Writes into what a process carries who it is, for good.
-    fn carry(&mut self, run: Run, state: Option<&State>) {
+    fn carry(&mut self, run: Run) {
         let Some(carried) = self.carried.remove(&run) else { return };
-        let written = state.map_or(Ok(()), |state| carry::write(&carried, state));
+        let member = self.processes.get(&run).and_then(|process| process.member);
+        let text = self.states.text(run.entry, &self.link.record(run.entry), member, &self.link);
+        let written = text.map_err(Into::into).and_then(|text| carry::write(&carried, &text));
         complain("write down what a worker carries", written.and_then(|()| carry::seal(&carried)));
     }
 

@@ -46,6 +46,12 @@ impl Handover {
         self.entries.iter().any(|entry| entry.id == id)
     }
 
+    /// The workers that live, as far as it is known.
+    pub(super) fn living(&self) -> Vec<child::Member> {
+        let alive = self.entries.iter().filter(|entry| matches!(entry.state, EntryState::Running));
+        alive.filter_map(|entry| child::member(entry.pid)).collect()
+    }
+
     /// Adds one that was found by other means.
     pub(super) fn add(&mut self, entry: Entry) {
         self.entries.push(entry);
@@ -143,6 +149,7 @@ impl Owner {
             .map(|one| one.record.run)
             .collect();
         self.happen(Event::Attached { found });
+        self.finish();
         fault::pass("attach.told");
         for run in half_ended {
             self.sweep(run);

@@ -23,11 +23,10 @@ pub(super) fn make() -> io::Result<OwnedFd> {
 }
 
 /// Writes it, at its beginning.
-pub(super) fn write(fd: &OwnedFd, state: &State) -> io::Result<()> {
-    let bytes = serde_json::to_vec(state)?;
+pub(super) fn write(fd: &OwnedFd, text: &[u8]) -> io::Result<()> {
     let file = File::from(fd.try_clone()?);
-    file.write_all_at(&bytes, 0)?;
-    file.set_len(bytes.len() as u64)
+    file.write_all_at(text, 0)?;
+    file.set_len(text.len() as u64)
 }
 
 /// The last word: whoever has it can only read it from now on.
@@ -66,14 +65,12 @@ mod tests {
             held: Vec::new(),
             record: serde_json::json!({"a": 1}),
         };
-        write(
-            &fd,
-            &State { record: serde_json::json!("a much longer record than the next"), ..state.clone() },
-        )
-        .unwrap();
-        write(&fd, &state).unwrap();
+        let text = |state: &State| serde_json::to_vec(state).unwrap();
+        let longer = serde_json::json!("a much longer record than the next");
+        write(&fd, &text(&State { record: longer, ..state.clone() })).unwrap();
+        write(&fd, &text(&state)).unwrap();
         seal(&fd).unwrap();
-        assert!(write(&fd, &state).is_err());
+        assert!(write(&fd, &text(&state)).is_err());
         let mut text = String::new();
         let mut file = File::from(fd);
         io::Seek::rewind(&mut file).unwrap();

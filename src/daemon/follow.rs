@@ -1,13 +1,14 @@
 //! Logs for a client: history, then what comes, without a gap or a repeat between the two. Who reads files itself is told
 //! which and how far; others are sent their last lines.
 
+use super::ailing::Ailing;
 use super::answer;
 use super::mailbox::Desk;
 use super::outbox::{ClientGone, Outbox};
 use super::past;
 use crate::logs::{Delivery, End, Filter, LogLines, SMALL, Spot, Workers};
 use crate::model::snapshot::Snapshot;
-use crate::model::{StreamKind, WorkerId, tail};
+use crate::model::{Rotation, StreamKind, WorkerId, tail};
 use crate::proto::push::{AtSpot, LogFile, LogHeader, LogSpot};
 use crate::proto::request::LogsRequest;
 use crate::proto::{Frame, Push, Reply};
@@ -28,12 +29,12 @@ pub(super) async fn logs(wanted: LogsRequest, desk: &Desk, outbox: &Outbox) -> R
         Err(_empty) if all => Vec::new(),
         Err(error) => return outbox.reply(Reply::Error(error)).await,
     };
-    let mut files = history_files(&snapshot, &ids, &wanted);
+    let mut files = history_files(&snapshot, &ids, &wanted, &desk.settings.rotation());
     if all && wanted.out && wanted.err {
         files.insert(0, own_log(desk));
     }
     let workers = if all { Workers::All } else { Workers::Only(ids.iter().copied().collect()) };
-    let filter = Filter { workers, out: wanted.out, err: wanted.err, places: wanted.places };
+    let filter = Filter { workers: workers.clone(), out: wanted.out, err: wanted.err, places: wanted.places };
     let paths = files.iter().map(|f| PathBuf::from(&f.path)).collect();
     let recent = if wanted.files { 0 } else { wanted.lines as usize };
     // Where the files end and where the subscription begins is one moment of the pump.
@@ -50,19 +51,33 @@ pub(super) async fn logs(wanted: LogsRequest, desk: &Desk, outbox: &Outbox) -> R
     } else {
         past::send(files, seam.recent, wanted.lines as usize, outbox).await?;
     }
+    let mut fleet = desk.snapshot.clone();
+    let mut ailing = Ailing::of(workers);
+    let now = fleet.borrow_and_update().clone();
+    ailing.tell(&now, outbox).await?;
     outbox.push(Push::HistoryEnd).await?;
     if !wanted.follow {
         return Ok(());
     }
     loop {
-        match seam.live.next().await {
+        let delivery = tokio::select! {
+            delivery = seam.live.next() => delivery,
+            Ok(()) = fleet.changed() => {
+                let now = fleet.borrow_and_update().clone();
+                ailing.tell(&now, outbox).await?;
+                continue;
+            }
+        };
+        match delivery {
             Delivery::Lines(lines) if wanted.places && by_place(&lines) => {
                 send_place(&lines, outbox).await?;
                 // What comes meanwhile is told at once.
                 tokio::time::sleep(GATHER).await;
             }
             Delivery::Lines(lines) => send(&lines, false, outbox).await?,
-            Delivery::Lagged { lines } => outbox.push(Push::Lagged { lines }).await?,
+            Delivery::Lagged { lines, unplaced } => {
+                outbox.push(Push::Lagged { lines, unplaced: Some(unplaced) }).await?;
+            }
         }
     }
 }
@@ -125,11 +140,18 @@ fn own_log(desk: &Desk) -> LogFile {
         inode: 0,
         end: 0,
         shared: false,
+        dates: None,
+        rotated_dates: Some(desk.settings.rotation().date_format),
     }
 }
 
 /// The files of these workers, each once though several may share it.
-fn history_files(snapshot: &Snapshot, ids: &[WorkerId], wanted: &LogsRequest) -> Vec<LogFile> {
+fn history_files(
+    snapshot: &Snapshot,
+    ids: &[WorkerId],
+    wanted: &LogsRequest,
+    home: &Rotation,
+) -> Vec<LogFile> {
     let mut files: Vec<LogFile> = Vec::new();
     let mut seen = std::collections::HashSet::new();
     for worker in snapshot.workers.iter().filter(|w| ids.contains(&w.id)) {
@@ -148,6 +170,8 @@ fn history_files(snapshot: &Snapshot, ids: &[WorkerId], wanted: &LogsRequest) ->
                     inode: 0,
                     end: 0,
                     shared: false,
+                    dates: worker.app.logs.date_format.clone(),
+                    rotated_dates: Some(home.with(&worker.app.logs.rotate).date_format),
                 });
             }
         }

@@ -3,8 +3,9 @@
 use super::answer::{error, resolve};
 use super::journal;
 use super::mailbox::Desk;
-use crate::logs::kept::{Family, Shapes, inventory, real};
+use crate::logs::kept::{Family, inventory, real};
 use crate::model::files::WorkerFiles;
+use crate::model::shapes::Shapes;
 use crate::model::snapshot::WorkerView;
 use crate::model::{Rotation, Selector};
 use crate::proto::reply::LogSize;

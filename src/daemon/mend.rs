@@ -193,6 +193,7 @@ fn blank() -> Record {
         kill_at: None,
         listening: Vec::new(),
         draining: false,
+        untold: false,
         node_version: None,
         trouble: None,
         leaving: false,

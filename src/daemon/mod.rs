@@ -5,6 +5,7 @@
 //! published snapshot and never touch the fleet. The log pump and Node's channels have a thread each.
 
 mod act;
+mod ailing;
 mod answer;
 mod attach;
 mod boot;
@@ -43,5 +44,6 @@ mod told;
 mod trees;
 mod upgrade;
 mod watch;
+mod work;
 
 pub use boot::enter;

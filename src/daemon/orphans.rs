@@ -86,8 +86,10 @@ pub(super) fn recover(handover: &mut Handover, link: &Link, states: &States, mar
         let record = Record { run: found.run, ..found.record };
         dead(&record, EntryState::Exited { status: SIGKILL, exit_boot_ms })
     }));
+    // A keeper that was told of some only before its daemon died: those it handed over may have the sockets, too.
+    let living = [adopted, handover.living()].concat();
     for (id, state) in sockets {
-        match listener(id, &state, &adopted) {
+        match listener(id, &state, &living) {
             Some(entry) => entries.push(entry),
             None => states.forget(id),
         }
@@ -307,9 +309,9 @@ fn end(doomed: Vec<(u64, Member, i32)>, kin: &[Kin]) {
 
 /// A listening socket, from whichever worker has it. One that the daemon accepted on, and of which nobody has a copy (no
 /// preload), is bound again.
-fn listener(id: u64, state: &State, adopted: &[Member]) -> Option<Entry> {
+fn listener(id: u64, state: &State, living: &[Member]) -> Option<Entry> {
     let mut open: HashMap<u64, (Member, i32)> = HashMap::new();
-    for member in adopted {
+    for member in living {
         open.extend(kin::sockets(member.pid).into_iter().map(|(number, inode)| (inode, (*member, number))));
     }
     let take = |held: &Held| {
@@ -332,5 +334,5 @@ fn listener(id: u64, state: &State, adopted: &[Member]) -> Option<Entry> {
         fds,
         blob,
     };
-    (!adopted.is_empty()).then_some(entry)
+    (!living.is_empty()).then_some(entry)
 }

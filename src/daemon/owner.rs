@@ -8,11 +8,12 @@ use super::probe::{Probed, Probes};
 use super::rebuild::{Late, Rebuild};
 use super::scribe::Scribe;
 use super::sockets::Sockets;
-use super::states::{State, States};
+use super::states::States;
 use super::timers::Timers;
 use super::told::Told;
 use super::trees::Trees;
 use super::upgrade::Upgrade;
+use super::work::Work;
 use crate::keeper::Link;
 use crate::logs::Pump;
 use crate::model::change::Change;
@@ -28,7 +29,7 @@ use crate::sys::fault;
 use crate::sys::paths::Home;
 use crate::sys::proc::memory;
 use crate::sys::sdnotify::NotifySocket;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -76,6 +77,8 @@ pub(super) struct Owner {
     /// Everything is stopped and nothing more is to be done.
     pub(super) ended: bool,
     pub(super) states: States,
+    /// Entries whose states are to be written down anew.
+    pub(super) unwritten: BTreeSet<u64>,
     pub(super) scribe: Scribe,
     /// What processes carry that are just being started.
     pub(super) carried: HashMap<Run, OwnedFd>,
@@ -90,12 +93,14 @@ pub(super) struct Owner {
     pub(super) upgrade: Upgrade,
     /// Ends of processes whose codes are still looked for.
     pub(super) late: Vec<Late>,
-    backlog: VecDeque<Event>,
+    pub(super) work: Work,
     /// Answers that wait until what they say is true.
-    held: Vec<Effect>,
+    pub(super) held: Vec<Effect>,
     tickets: HashMap<Ticket, oneshot::Sender<Outcome>>,
     next_ticket: u64,
     serial: u64,
+    /// The fleet is not as it was when it was published.
+    stale: bool,
     snapshot: watch::Sender<Arc<Snapshot>>,
     pub(super) changes: broadcast::Sender<Change>,
 }
@@ -140,6 +145,7 @@ impl Owner {
             host: HostUsage::default(),
             ended: false,
             states,
+            unwritten: BTreeSet::new(),
             scribe: out.scribe,
             carried: HashMap::new(),
             told: Told::default(),
@@ -150,11 +156,12 @@ impl Owner {
             rebuild: Rebuild::default(),
             upgrade: Upgrade::default(),
             late: Vec::new(),
-            backlog: VecDeque::new(),
+            work: Work::default(),
             held: Vec::new(),
             tickets: HashMap::new(),
             next_ticket: 1,
             serial: 0,
+            stale: true,
             snapshot: out.snapshot,
             changes: out.changes,
         }
@@ -191,37 +198,23 @@ impl Owner {
         self.happen(Event::Ordered { ticket, order: Order::Shutdown });
     }
 
-    /// One turn for the event, and one for each that carrying it out brings about at once.
-    pub(super) fn happen(&mut self, event: Event) {
-        self.backlog.push_back(event);
-        while let Some(event) = self.backlog.pop_front() {
-            let ended = match &event {
-                Event::Exited { run, .. } => Some(*run),
-                _ => None,
-            };
-            let mut effects = Vec::new();
-            self.fleet.handle(event, clock::now(), &mut effects);
-            fault::pass("turn.handled");
-            if effects.iter().any(|effect| matches!(effect, Effect::Reply { .. })) {
-                self.glance(&mut effects);
-            }
-            self.persist(&effects, ended);
-            fault::pass("turn.kept");
-            self.publish(&effects);
-            fault::pass("turn.published");
-            let (replies, deeds): (Vec<_>, Vec<_>) =
-                effects.into_iter().partition(|effect| matches!(effect, Effect::Reply { .. }));
-            for deed in deeds {
-                fault::pass("turn.deed");
-                if let Some(consequence) = self.act(deed) {
-                    self.backlog.push_back(consequence);
-                }
-            }
-            self.held.extend(replies);
-            if !self.trees.sweeping() {
-                self.reply_held();
-            }
+    /// The fleet hears of an event: the answers that this leads to, and the deeds that come before them.
+    pub(super) fn turn(&mut self, event: Event) -> (Vec<Effect>, Vec<Effect>) {
+        let ended = match &event {
+            Event::Exited { run, .. } => Some(*run),
+            _ => None,
+        };
+        let mut effects = Vec::new();
+        self.fleet.handle(event, clock::now(), &mut effects);
+        fault::pass("turn.handled");
+        if effects.iter().any(|effect| matches!(effect, Effect::Reply { .. })) {
+            self.glance(&mut effects);
         }
+        self.persist(&effects, ended);
+        fault::pass("turn.kept");
+        self.publish(&effects);
+        fault::pass("turn.published");
+        effects.into_iter().partition(|effect| matches!(effect, Effect::Reply { .. }))
     }
 
     /// What new processes use, before an answer says that they are there: the second's sample is yet to come.
@@ -238,8 +231,13 @@ impl Owner {
         }
     }
 
-    /// Publishes the fleet as it is, also when only the host's numbers changed.
+    /// Publishes the fleet as it is, also when only the host's numbers changed, and writes its states down: once for all
+    /// turns since the last time. Sessions share our thread, so none of them has seen anything in between.
     pub(super) fn show(&mut self) {
+        self.write_states();
+        if !std::mem::take(&mut self.stale) {
+            return;
+        }
         self.serial += 1;
         let snapshot = Snapshot {
             serial: self.serial,
@@ -298,7 +296,7 @@ impl Owner {
             if let Some(known) = self.entries.get_mut(&record.run.entry) {
                 known.clone_from(record);
             }
-            self.note_state(record);
+            self.unwritten.insert(record.run.entry);
         }
         if let Some(run) = ended.filter(|_| !answered) {
             fault::pass("turn.unacknowledged");
@@ -306,16 +304,17 @@ impl Owner {
         }
     }
 
-    /// Writes down for an orphan's sake what an entry is, and who its process is.
-    pub(super) fn note_state(&self, record: &Record) -> Option<State> {
-        let member = self.processes.get(&record.run).and_then(|process| process.member);
-        let state = self.states.of(record, member, &self.link)?;
-        self.states.write(record.run.entry, &state);
-        Some(state)
+    /// Writes down for an orphan's sake what entries are by now, and who their processes are.
+    pub(super) fn write_states(&mut self) {
+        for entry in std::mem::take(&mut self.unwritten) {
+            let run = self.entries.get(&entry).map(|record| record.run);
+            let member = run.and_then(|run| self.processes.get(&run)?.member);
+            self.states.kept(entry, member, &self.link);
+        }
     }
 
     fn publish(&mut self, effects: &[Effect]) {
-        self.show();
+        self.stale = true;
         for effect in effects {
             if let Effect::Publish(change) = effect {
                 super::journal::note(change);
@@ -327,6 +326,7 @@ impl Owner {
 
     /// Gives the answers that are due.
     pub(super) fn reply_held(&mut self) {
+        self.write_states();
         for reply in std::mem::take(&mut self.held) {
             fault::pass("turn.reply");
             self.reply(reply);

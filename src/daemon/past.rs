@@ -4,6 +4,7 @@
 use super::follow;
 use super::outbox::{ClientGone, Outbox};
 use crate::logs::LogLines;
+use crate::model::date::DateFormat;
 use crate::model::{StreamKind, WorkerId};
 use crate::proto::Frame;
 use crate::proto::push::{LogFile, LogHeader};
@@ -30,7 +31,8 @@ pub(super) async fn send(
     outbox: &Outbox,
 ) -> Result<(), ClientGone> {
     let lines = lines.min(LINES);
-    let shelf = Arc::new(Mutex::new(Shelf::default()));
+    let shelf = Shelf::of_formats(files.iter().filter_map(|file| file.rotated_dates.as_deref()));
+    let shelf = Arc::new(Mutex::new(shelf));
     let recent = of_all_streams(&files, recent);
     for files in by_worker(before_memory(files, &recent, lines)) {
         let (shelf, id) = (Arc::clone(&shelf), outbox.id);
@@ -99,7 +101,8 @@ fn frames(files: &[Wanted], shelf: &mut Shelf, id: u64) -> Vec<bytes::Bytes> {
     let query = Query { last: most, timed: true, ..Query::default() };
     let logs = files.iter().map(|(file, _)| {
         let path = PathBuf::from(&file.path);
-        Log { spans: shelf.history(&path, file.inode, file.end), stream: file.stream, path }
+        let dates = file.dates.as_deref().map(|format| Arc::new(DateFormat::new(format)));
+        Log { spans: shelf.history(&path, file.inode, file.end), stream: file.stream, path, dates }
     });
     let mut headed = vec![false; files.len()];
     let mut frames = Vec::new();
@@ -158,6 +161,8 @@ mod tests {
             inode: 5,
             end,
             shared: false,
+            dates: None,
+            rotated_dates: None,
         }
     }
 

@@ -65,9 +65,15 @@ pub(super) async fn run(
     let (samples, mut sampled) = mpsc::channel::<Sampled>(1);
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while (!owner.ended || owner.trees.sweeping()) && !owner.upgrade.is_done() {
+    while owner.is_behind() || (!owner.ended || owner.trees.sweeping()) && !owner.upgrade.is_done() {
+        owner.show();
         // Sessions are tasks of the same thread, and something may always be ready here.
         tokio::task::yield_now().await;
+        owner.begin_slice();
+        if owner.is_behind() {
+            owner.go_on();
+            continue;
+        }
         owner.see_to_trees();
         let now = Instant::now();
         let rebuild = owner.rebuild.due();
@@ -121,6 +127,7 @@ pub(super) async fn run(
             }
         }
     }
+    owner.show();
     if owner.upgrade.is_done() {
         return upgrade::make_room(owner, server).await;
     }
@@ -166,7 +173,8 @@ async fn farewell(owner: Owner, server: JoinHandle<io::Result<()>>) -> anyhow::R
 
 impl Owner {
     /// Says that we are not frozen, sees whether the keeper is and whether the machine slept, and gives up waiting for what does not come.
-    fn breathe(&mut self) {
+    pub(super) fn breathe(&mut self) {
+        self.has_breathed();
         // A keeper that is gone is noticed by the link's end.
         drop(self.link.ping());
         self.timers.see(clock::now().boot_ms);
@@ -177,6 +185,9 @@ impl Owner {
     fn hear_keeper(&mut self, keeper: &UnixDatagram) -> anyhow::Result<bool> {
         let heard = keeper.try_io(Interest::READABLE, || {
             for _ in 0..AT_ONCE {
+                if self.is_behind() {
+                    break;
+                }
                 match self.link.receive()? {
                     Some(message) => self.hear(message),
                     // Says that the socket is empty: the next wait waits.

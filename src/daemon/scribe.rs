@@ -10,7 +10,7 @@ use crate::sys::replace::{self, Sync};
 use crate::sys::{aside, clock, plain};
 use bytes::Bytes;
 use std::collections::{HashMap, VecDeque};
-use std::io::{self, Write};
+use std::io::{self, IoSlice, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,10 +18,16 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Own log lines that wait for a disk, at most.
 const LINES: usize = 1 << 20;
+/// So many of them are written by one call.
+const AT_ONCE: usize = 64;
 /// Between two looks at the home, and two attempts at what failed.
 const LOOK: Duration = Duration::from_secs(1);
 /// One operation that takes longer hangs.
 const HANGS_MS: u64 = 3000;
+/// While nobody waits, the thread rests this many times as long as it has worked, but not for longer than that: what is
+/// written over and over, as by workers that end all the time, is written less often the more there is of it.
+const REST: u32 = 4;
+const LONGEST_REST: Duration = Duration::from_millis(50);
 /// An order's answer waits so long for a disk, and no longer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -59,7 +65,16 @@ struct Watch {
 
 /// A handle; clones are the same thread.
 #[derive(Debug, Clone)]
-pub(super) struct Scribe(Arc<(Mutex<Desk>, Condvar)>);
+pub(super) struct Scribe(Arc<Office>);
+
+#[derive(Debug, Default)]
+struct Office {
+    desk: Mutex<Desk>,
+    /// Something is asked for.
+    bell: Condvar,
+    /// Somebody waits for it.
+    hurry: Condvar,
+}
 
 impl Scribe {
     /// Starts the thread.
@@ -86,6 +101,7 @@ impl Scribe {
         let mut desk = self.desk();
         desk.leaving = true;
         desk.watch = None;
+        self.0.hurry.notify_one();
     }
 
     /// The file shall hold this, whole or not at all.
@@ -113,14 +129,15 @@ impl Scribe {
         desk.line_bytes += line.len();
         desk.lines.push_back(line);
         drop(desk);
-        self.0.1.notify_one();
+        self.0.bell.notify_one();
     }
 
     /// Waits until all that was asked for before has been tried, or the disk has been given up on.
     pub(super) async fn settled(&self) {
         let (reply, settled) = oneshot::channel();
         self.desk().settling.push(reply);
-        self.0.1.notify_one();
+        self.0.bell.notify_one();
+        self.0.hurry.notify_one();
         // A disk that hangs is told of elsewhere.
         drop(tokio::time::timeout(PATIENCE, settled).await);
     }
@@ -143,18 +160,20 @@ impl Scribe {
                 desk.deeds.insert(path, deed);
             }
         }
-        self.0.1.notify_one();
+        self.0.bell.notify_one();
     }
 
     fn desk(&self) -> MutexGuard<'_, Desk> {
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn work(self) {
         let mut failures = Failures::default();
         let mut looked_ms = 0;
+        let mut rest = Duration::ZERO;
         loop {
-            let mut batch = self.wait();
+            let mut batch = self.wait(rest);
+            let begun = clock::monotonic_ns();
             failures.take_back(&mut batch);
             failures.print(batch.lines, batch.dropped);
             for path in batch.order {
@@ -179,6 +198,8 @@ impl Scribe {
             for reply in batch.settling {
                 let _gone = reply.send(());
             }
+            let worked = Duration::from_nanos(clock::monotonic_ns().saturating_sub(begun));
+            rest = (worked * REST).min(LONGEST_REST);
             let mut desk = self.desk();
             desk.busy_since = None;
             if desk.watch.is_none() && !desk.leaving {
@@ -187,11 +208,14 @@ impl Scribe {
         }
     }
 
-    /// All there is to do, or nothing after a while.
-    fn wait(&self) -> Desk {
+    /// All there is to do, or nothing after a while. Rests first, unless somebody waits.
+    fn wait(&self, rest: Duration) -> Desk {
+        let nobody_waits = |desk: &mut Desk| desk.settling.is_empty() && !desk.leaving;
+        let rested = self.0.hurry.wait_timeout_while(self.desk(), rest, nobody_waits);
+        let (desk, _) = rested.unwrap_or_else(PoisonError::into_inner);
         let idle =
             |desk: &mut Desk| desk.order.is_empty() && desk.lines.is_empty() && desk.settling.is_empty();
-        let waited = self.0.1.wait_timeout_while(self.desk(), LOOK, idle);
+        let waited = self.0.bell.wait_timeout_while(desk, LOOK, idle);
         let (mut desk, _) = waited.unwrap_or_else(PoisonError::into_inner);
         let (watch, leaving) = (desk.watch.take(), desk.leaving);
         let batch = std::mem::take(&mut *desk);
@@ -281,14 +305,13 @@ impl Failures {
         self.lines.extend(lines);
         self.dropped += dropped;
         let mut kept: usize = self.lines.iter().map(Bytes::len).sum();
-        while let Some(mut line) = self.lines.pop_front() {
-            match io::stderr().write(&line) {
-                Ok(written) if written < line.len() => self.lines.push_front(line.split_off(written)),
-                Ok(_) => self.line_error = None,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => self.lines.push_front(line),
+        while !self.lines.is_empty() {
+            let some: Vec<IoSlice<'_>> = self.lines.iter().take(AT_ONCE).map(|l| IoSlice::new(l)).collect();
+            match io::stderr().write_vectored(&some) {
+                Ok(written) => self.are_written(written),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     self.line_error = Some(format!("write the daemon's log: {error}"));
-                    self.lines.push_front(line);
                     break;
                 }
             }
@@ -303,6 +326,17 @@ impl Failures {
             let lost = std::mem::take(&mut self.dropped);
             // Should this be lost as well, there is nobody to tell.
             drop(writeln!(io::stderr(), "{lost} lines could not be written here and are lost"));
+        }
+    }
+
+    fn are_written(&mut self, mut bytes: usize) {
+        self.line_error = None;
+        while let Some(mut line) = self.lines.pop_front() {
+            if line.len() > bytes {
+                self.lines.push_front(line.split_off(bytes));
+                return;
+            }
+            bytes -= line.len();
         }
     }
 

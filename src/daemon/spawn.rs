@@ -129,10 +129,10 @@ impl Owner {
             keep: &keep,
             blob: &blob,
         };
-        if let Some(state) = self.states.of(record, None, &self.link) {
-            carry::write(&carried, &state).map_err(|e| Unmade::because("write down its state", &e))?;
-            self.states.write(run.entry, &state);
-        }
+        let text = self.states.text(run.entry, &blob, None, &self.link);
+        let noted = text.map_err(io::Error::from).and_then(|text| carry::write(&carried, &text));
+        noted.map_err(|e| Unmade::because("write down its state", &e))?;
+        self.unwritten.insert(run.entry);
         fault::pass("spawn.noted");
         self.link.spawn(&request).map_err(|e| Unmade::because("ask the keeper for a process", &e))?;
         fault::pass("spawn.asked");

@@ -6,11 +6,11 @@
 
 use super::scribe::Scribe;
 use crate::keeper::{Link, Tag};
-use crate::supervisor::Record;
 use crate::sys::child::Member;
 use crate::sys::fault;
 use crate::sys::paths::Home;
 use crate::sys::{aside, kin, plain};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,8 @@ pub(super) struct States {
 }
 
 /// One file. Unknown fields are skipped, missing ones empty: versions follow each other.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
 pub(super) struct State {
     /// Of which boot the rest speaks.
     pub(super) boot: String,
@@ -39,6 +40,15 @@ pub(super) struct State {
     pub(super) held: Vec<Held>,
     /// The keeper's record.
     pub(super) record: serde_json::Value,
+}
+
+/// A state but for its record, which is text already when it is written.
+#[derive(Serialize)]
+struct Head<'a> {
+    boot: &'a str,
+    pid: u32,
+    born: u64,
+    held: Vec<Held>,
 }
 
 /// A descriptor that the keeper held.
@@ -62,28 +72,23 @@ impl States {
         States { dir: home.states(), boot: kin::boot(), scribe }
     }
 
-    /// A worker's state: its record, and who it is if its process is there.
-    pub(super) fn of(&self, record: &Record, process: Option<Member>, link: &Link) -> Option<State> {
-        match serde_json::to_value(record) {
-            Ok(value) => Some(self.state(record.run.entry, value, process, link)),
-            Err(error) => {
-                tracing::error!(%error, "failed to write a record");
-                None
-            }
-        }
-    }
-
-    /// Writes down a state of an entry.
-    pub(super) fn write(&self, entry: u64, state: &State) {
-        let text = fault::at("states.open").and_then(|()| Ok(serde_json::to_vec(state)?));
-        match text {
-            Ok(bytes) => {
-                fault::pass("state.write");
-                self.scribe.write(self.path(entry), bytes);
-                fault::pass("state.rename");
-            }
-            Err(error) => tracing::warn!(entry, %error, "failed to write a state"),
-        }
+    /// The text of a state: a record as the keeper has it, and who it is if its process is there.
+    pub(super) fn text(
+        &self,
+        entry: u64,
+        record: &[u8],
+        process: Option<Member>,
+        link: &Link,
+    ) -> serde_json::Result<Vec<u8>> {
+        let held = link.inodes(entry).into_iter();
+        let held = held.map(|(tag, inode)| Held { kind: tag.kind, index: tag.index, inode }).collect();
+        let (pid, born) = process.map_or((0, 0), |process| (process.pid, process.start_time));
+        let mut text = serde_json::to_vec(&Head { boot: &self.boot, pid, born, held })?;
+        text.pop();
+        text.extend_from_slice(b",\"record\":");
+        text.extend_from_slice(record);
+        text.push(b'}');
+        Ok(text)
     }
 
     /// Writes down an entry that is no worker, as the keeper has it.
@@ -91,10 +96,20 @@ impl States {
         self.kept(entry, None, link);
     }
 
-    /// Writes down any entry as the keeper has it.
+    /// Writes down any entry as the keeper has it, unless it has no record there.
     pub(super) fn kept(&self, entry: u64, process: Option<Member>, link: &Link) {
-        if let Ok(value) = serde_json::from_slice(&link.record(entry)) {
-            self.write(entry, &self.state(entry, value, process, link));
+        let record = link.record(entry);
+        if serde_json::from_slice::<IgnoredAny>(&record).is_err() {
+            return;
+        }
+        let text = fault::at("states.open").and_then(|()| Ok(self.text(entry, &record, process, link)?));
+        match text {
+            Ok(bytes) => {
+                fault::pass("state.write");
+                self.scribe.write(self.path(entry), bytes);
+                fault::pass("state.rename");
+            }
+            Err(error) => tracing::warn!(entry, %error, "failed to write a state"),
         }
     }
 
@@ -132,13 +147,6 @@ impl States {
     /// Whether this is a state of this boot.
     pub(super) fn is_ours(&self, state: &State) -> bool {
         state.boot == self.boot
-    }
-
-    fn state(&self, entry: u64, record: serde_json::Value, process: Option<Member>, link: &Link) -> State {
-        let held = link.inodes(entry).into_iter();
-        let held = held.map(|(tag, inode)| Held { kind: tag.kind, index: tag.index, inode }).collect();
-        let (pid, born) = process.map_or((0, 0), |process| (process.pid, process.start_time));
-        State { boot: self.boot.clone(), pid, born, held, record }
     }
 
     fn path(&self, entry: u64) -> PathBuf {

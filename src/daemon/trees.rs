@@ -15,7 +15,7 @@ use crate::supervisor::Event;
 use crate::sys::child::{self, Member};
 use crate::sys::kin;
 use crate::sys::processes::{Processes, Seen};
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -37,6 +37,8 @@ pub(super) struct Trees {
     marks: HashMap<Member, Option<Mark>>,
     /// Something is to be done that no look has done yet.
     fresh: bool,
+    /// Of these nothing is left, which nobody has been told. And whether their ends were long past.
+    gone: VecDeque<(Run, bool)>,
     next_look: Option<Instant>,
 }
 
@@ -77,17 +79,17 @@ struct Living {
 impl Trees {
     /// True while some tree has no root any more and is not known to be gone.
     pub(super) fn pending(&self) -> bool {
-        self.fresh || self.condemned.values().any(|one| one.root_gone)
+        self.fresh || !self.gone.is_empty() || self.condemned.values().any(|one| one.root_gone)
     }
 
     /// True while something is left of ends long past.
     pub(super) fn sweeping(&self) -> bool {
-        self.condemned.values().any(|one| one.kill_at.is_some())
+        self.gone.iter().any(|(_, swept)| *swept) || self.condemned.values().any(|one| one.kill_at.is_some())
     }
 
     /// When the next look may be taken.
     pub(super) fn next_look(&self, now: Instant) -> Instant {
-        self.next_look.unwrap_or(now)
+        self.next_look.filter(|_| self.gone.is_empty()).unwrap_or(now)
     }
 
     fn condemn(&mut self, run: Run, unique_id: &str, signal: i32) -> &mut Condemned {
@@ -129,14 +131,14 @@ impl Trees {
                 owners.insert(seen.member.pid, owner);
             }
         }
-        for (run, one) in &mut self.condemned {
-            let root = one.root.as_ref().map(|(member, _)| *member);
-            let of_it = |seen: &&Seen| {
-                !seen.dead
-                    && owners.get(&seen.member.pid) == Some(&Some(*run))
-                    && (Some(seen.member) != root || one.root_gone)
-            };
-            one.members = look.all().filter(of_it).map(|seen| seen.member).collect();
+        self.condemned.values_mut().for_each(|one| one.members.clear());
+        for seen in look.all().filter(|seen| !seen.dead) {
+            let owner = owners.get(&seen.member.pid).copied().flatten();
+            let Some(one) = owner.and_then(|run| self.condemned.get_mut(&run)) else { continue };
+            let is_root = one.root.as_ref().is_some_and(|(root, _)| *root == seen.member);
+            if !is_root || one.root_gone {
+                one.members.insert(seen.member);
+            }
         }
     }
 
@@ -217,18 +219,17 @@ impl Trees {
     }
 
     /// Trees of which nothing is left, or nothing that can be ended.
-    fn gone(&mut self, now: Instant) -> Vec<Run> {
+    fn part_with_gone(&mut self, now: Instant) {
         let given_up = |one: &Condemned| one.signal == SIGKILL && one.kill_at.is_some_and(|at| at <= now);
         let gone = self.condemned.extract_if(|_, one| {
             one.root_gone && (!one.members.iter().any(|member| child::is_alive(*member)) || given_up(one))
         });
-        gone.map(|(run, one)| {
+        for (run, one) in gone {
             for member in one.members.iter().filter(|member| child::is_alive(**member)) {
                 tracing::error!(%run, pid = member.pid, "failed to end a child process");
             }
-            run
-        })
-        .collect()
+            self.gone.push_back((run, one.kill_at.is_some()));
+        }
     }
 }
 
@@ -285,8 +286,9 @@ impl Owner {
 
     /// Looks after the trees, if it is time for that.
     pub(super) fn see_to_trees(&mut self) {
+        self.tell_of_gone();
         let now = Instant::now();
-        if !self.trees.pending() || self.trees.next_look(now) > now {
+        if !self.trees.pending() || self.trees.next_look.is_some_and(|at| at > now) {
             return;
         }
         self.trees.fresh = false;
@@ -310,13 +312,20 @@ impl Owner {
         for (run, signal) in roots {
             self.end_root(run, signal);
         }
-        let gone = self.trees.gone(now);
+        self.trees.part_with_gone(now);
         let end = Instant::now();
         self.trees.next_look = Some(end + LOOK.max((end - now) * 4));
-        for run in gone {
+        self.tell_of_gone();
+    }
+
+    /// Tells the fleet which trees are gone, some at a time: each may mean a new process.
+    fn tell_of_gone(&mut self) {
+        while !self.is_behind()
+            && let Some((run, _)) = self.trees.gone.pop_front()
+        {
             self.happen(Event::TreeGone { run });
         }
-        if !self.trees.sweeping() {
+        if !self.trees.sweeping() && !self.is_behind() {
             self.reply_held();
         }
     }

@@ -6,8 +6,7 @@
 //!      └─ could not be started           └─▶ Over               shut down, or the first one failed
 //! ```
 //! One that has been given to us (`adopted`) is no child of ours: its pidfd says when it has ended. One that has said
-//! PING and then nothing more for ten seconds is killed, if it is stopped; if it is not, after twenty seconds if it
-//! uses a CPU all the time, else after a minute.
+//! PING and then nothing more is killed if it is frozen (`silence`).
 //! A new program has five seconds to serve, or the old one is back.
 //!
 //! A SIGKILL is harmless here and never counts as a crash: whoever kills daemons all day must not make pipes
@@ -15,13 +14,12 @@
 
 use super::datagram;
 use super::image::DaemonImage;
+use super::silence::Silence;
 use crate::model::Exit;
-use crate::sys::processes::Seen;
 use crate::sys::spawn::{SpawnError, Spawned};
-use crate::sys::{child, fd, proc};
+use crate::sys::{child, fd};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::time::Duration;
 
 /// How a daemon is made.
 pub trait Start {
@@ -64,10 +62,8 @@ struct Alive {
     ready: bool,
     /// Not our child.
     adopted: bool,
-    /// When it must have said something, once it has said PING.
-    silent_at_ms: Option<u64>,
-    /// What it had used when that time was over before.
-    doubts: Vec<Duration>,
+    /// What is known of one that says nothing.
+    silence: Silence,
     /// When it must serve, if its program never has.
     trial_ends_ms: Option<u64>,
     /// It did not, and is killed.
@@ -76,25 +72,6 @@ struct Alive {
 
 /// So long may a new program take until it serves.
 const TRIAL_MS: u64 = 5000;
-
-/// So long may a daemon say nothing that is stopped: it pings every second.
-const SILENCE_MS: u64 = 10_000;
-/// So many times that long may one that is not: a machine out of breath, or a disk, keeps it from its work.
-const DOUBTS: usize = 6;
-/// Unless it uses this much of a CPU in the meantime, and so goes round in circles.
-const SPIN: Duration = Duration::from_secs(8);
-
-impl Alive {
-    /// It has said nothing for long: true if it will not either.
-    fn is_frozen(&mut self) -> bool {
-        let pid = self.process.pid;
-        let used = Duration::from_nanos(proc::cpu_clock(pid).unwrap_or_default());
-        let stopped = Seen::read(pid).is_some_and(|seen| seen.stopped);
-        let spins = self.doubts.last().is_some_and(|before| used.saturating_sub(*before) >= SPIN);
-        self.doubts.push(used);
-        stopped || spins || self.doubts.len() >= DOUBTS
-    }
-}
 
 /// Our end of its link.
 #[derive(Debug)]
@@ -132,8 +109,7 @@ impl<S: Start> Daemon<S> {
             link,
             ready: true,
             adopted: true,
-            silent_at_ms: None,
-            doubts: Vec::new(),
+            silence: Silence::default(),
             trial_ends_ms: None,
             given_up: false,
         });
@@ -154,7 +130,7 @@ impl<S: Start> Daemon<S> {
             ready: alive.ready,
             ever_ready: self.ever_ready,
             adopted: alive.adopted,
-            pings: alive.silent_at_ms.is_some(),
+            pings: alive.silence.is_watched(),
             starts: self.starts,
         })
     }
@@ -169,8 +145,7 @@ impl<S: Start> Daemon<S> {
             link: LinkState::Open(fd::inherit(image.socket)?),
             ready: image.ready,
             adopted: image.adopted,
-            silent_at_ms: image.pings.then_some(now_ms + SILENCE_MS),
-            doubts: Vec::new(),
+            silence: if image.pings { Silence::of_one_that_pings(now_ms) } else { Silence::default() },
             trial_ends_ms: None,
             given_up: false,
         });
@@ -184,18 +159,17 @@ impl<S: Start> Daemon<S> {
         match &self.state {
             State::Due { at_ms }
             | State::Alive(Alive { link: LinkState::Closed { kill_at_ms: at_ms }, .. }) => Some(*at_ms),
-            State::Alive(alive) => [alive.silent_at_ms, alive.trial_ends_ms].into_iter().flatten().min(),
+            State::Alive(alive) => {
+                [alive.silence.until_ms(), alive.trial_ends_ms].into_iter().flatten().min()
+            }
             State::Over => None,
         }
     }
 
     /// It has said something; `ping`: and says that it will go on doing so.
     pub(super) fn heard(&mut self, ping: bool, now_ms: u64) {
-        if let State::Alive(alive) = &mut self.state
-            && (ping || alive.silent_at_ms.is_some())
-        {
-            alive.silent_at_ms = Some(now_ms + SILENCE_MS);
-            alive.doubts.clear();
+        if let State::Alive(alive) = &mut self.state {
+            alive.silence.broken(ping, now_ms);
         }
     }
 
@@ -239,8 +213,8 @@ impl<S: Start> Daemon<S> {
     pub(super) fn act(&mut self, now_ms: u64, holds_any: bool) -> io::Result<Option<u64>> {
         if let State::Alive(alive) = &mut self.state {
             alive.given_up |= alive.trial_ends_ms.take_if(|at| *at <= now_ms).is_some();
-            if matches!(alive.link, LinkState::Open(_)) && !alive.given_up && !alive.is_frozen() {
-                alive.silent_at_ms = Some(now_ms + SILENCE_MS);
+            let open = matches!(alive.link, LinkState::Open(_));
+            if open && !alive.given_up && !alive.silence.is_for_ever(alive.process.pid, now_ms) {
                 return Ok(None);
             }
             // A pidfd: the signal cannot reach anybody else, at worst a zombie.
@@ -248,7 +222,7 @@ impl<S: Start> Daemon<S> {
             match &mut alive.link {
                 LinkState::Closed { kill_at_ms } => *kill_at_ms = u64::MAX,
                 // What it has said is still to be read.
-                LinkState::Open(_) => alive.silent_at_ms = None,
+                LinkState::Open(_) => alive.silence.end(),
             }
             return Ok(None);
         }
@@ -275,8 +249,7 @@ impl<S: Start> Daemon<S> {
             link: LinkState::Open(ours),
             ready: false,
             adopted: false,
-            silent_at_ms: None,
-            doubts: Vec::new(),
+            silence: Silence::default(),
             trial_ends_ms: None,
             given_up: false,
         })

@@ -21,6 +21,7 @@ mod mirror;
 mod news;
 mod pulse;
 pub mod run;
+mod silence;
 mod table;
 mod upgrade;
 

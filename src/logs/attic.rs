@@ -3,9 +3,10 @@
 
 use super::budget::{excess, overdraft, sums};
 use super::compress::{compress, remove};
-use super::kept::{Family, Form, Kept, Shapes, inventory, real};
+use super::kept::{Family, Form, Kept, inventory, real};
 use super::own;
 use crate::model::Rotation;
+use crate::model::shapes::Shapes;
 use crate::sys::clock;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;

@@ -113,6 +113,12 @@ impl LogLines {
         }
     }
 
+    /// So many of its lines could not be told from others in a file, or are in none. The daemon's own are all in its log.
+    pub fn unplaced(&self) -> u64 {
+        let placed = self.worker.is_none() || self.spot.as_ref().is_some_and(|spot| !spot.shared);
+        if placed { 0 } else { self.lines as u64 }
+    }
+
     /// Takes in the next batch, if both are told by their place, one behind the other, and not longer than `most`.
     pub fn goes_on_in(&mut self, next: &LogLines, most: u64) -> bool {
         let (Some(spot), Some(_), Some(then), Some(_)) = (&mut self.spot, self.tail, &next.spot, next.tail)
@@ -194,6 +200,8 @@ pub enum Delivery {
     Lagged {
         /// Since the last one told.
         lines: u64,
+        /// Those of them that a reader would not find in a file of one writer.
+        unplaced: u64,
     },
 }
 
@@ -363,7 +371,7 @@ mod tests {
         while let Some(delivery) = subscription.take() {
             match delivery {
                 Delivery::Lines(batch) => got.push_str(&String::from_utf8_lossy(&batch.bytes)),
-                Delivery::Lagged { lines } => got.push_str(&format!("-{lines}-")),
+                Delivery::Lagged { lines, .. } => got.push_str(&format!("-{lines}-")),
             }
         }
         got

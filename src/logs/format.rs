@@ -1,9 +1,9 @@
 //! What a stream's bytes look like in a file. Nothing here keeps state: the same batch always gives the same
 //! bytes, which is what makes repeating it harmless.
 
-use super::date::{DateFormat, iso};
 use super::spec::{SinkSpec, Source};
 use crate::model::StreamKind;
+use crate::model::date::{DateFormat, iso};
 use memchr::memchr_iter;
 use serde::Serialize;
 

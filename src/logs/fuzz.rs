@@ -1,10 +1,11 @@
 //! What any bytes may do as lines, names of rotated files and formats of dates. Called by `tests/garbage.rs` and `tests/fuzz`.
 
-use super::date::DateFormat;
-use super::kept::{Family, Shapes};
+use super::kept::Family;
 use super::lines::{Splitter, count, start_of_last, whole};
 use super::schedule;
 use crate::model::Rotation;
+use crate::model::date::DateFormat;
+use crate::model::shapes::Shapes;
 use std::path::Path;
 
 /// Cuts bytes into lines as they come, in pieces as long as the first byte says; nothing of them may get lost.
@@ -47,7 +48,9 @@ pub fn clock(text: &str) {
     };
     let format = DateFormat::in_zone(&rotation.date_format, rotation.time_zone());
     for at_ms in [0, 1_700_000_000_123, i64::MIN, i64::MAX] {
-        assert!(format.format(at_ms).len() <= 64 * (rotation.date_format.len() + 1), "a date is no story");
+        let written = format.format(at_ms);
+        assert!(written.len() <= 64 * (rotation.date_format.len() + 1), "a date is no story");
+        let _any = format.read(written.as_bytes(), || at_ms);
         if let Some(next) = schedule::next(&rotation, at_ms) {
             assert!(next > at_ms, "the next is later");
         }

@@ -7,8 +7,7 @@
 //!
 //! Only a name with a date of the right shape counts, so another app's log is never taken for a rotated file.
 
-use super::date::DateFormat;
-use crate::model::Rotation;
+use crate::model::shapes::Shapes;
 use rustix::io::Errno;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::DirEntry;
@@ -130,44 +129,6 @@ pub fn packed(plain: &Path) -> (PathBuf, PathBuf) {
     (with(UNFINISHED), with(PACKED))
 }
 
-/// What dates in names look like: those of the format in force, and of the usual one.
-#[derive(Debug, Clone)]
-pub struct Shapes(Vec<String>);
-
-impl Shapes {
-    /// Those of these settings.
-    pub fn of(rotation: &Rotation) -> Shapes {
-        let shape_of = |format: &str| shape(&DateFormat::in_zone(format, jiff::tz::TimeZone::UTC).format(0));
-        Shapes(vec![shape_of(&rotation.date_format), shape_of(&Rotation::default().date_format)])
-    }
-
-    /// A date, with its counter if there is one.
-    fn split<'a>(&self, middle: &'a str) -> Option<(&'a str, u32)> {
-        if self.0.contains(&shape(middle)) {
-            return Some((middle, 0));
-        }
-        let (date, counter) = middle.rsplit_once('_')?;
-        let counter = counter.parse().ok().filter(|_| counter.bytes().all(|b| b.is_ascii_digit()))?;
-        self.0.contains(&shape(date)).then_some((date, counter))
-    }
-}
-
-/// Runs of digits become `0`, runs of letters `a`, the rest stays.
-fn shape(text: &str) -> String {
-    let mut out = String::new();
-    for c in text.chars() {
-        let class = match c {
-            c if c.is_ascii_digit() => '0',
-            c if c.is_alphabetic() => 'a',
-            other => other,
-        };
-        if !(matches!(class, '0' | 'a') && out.ends_with(class)) {
-            out.push(class);
-        }
-    }
-    out
-}
-
 /// The rotated files of these logs; and with `strays`, of logs in that directory that nobody knows any more. Each
 /// directory is read once.
 pub fn inventory(
@@ -242,6 +203,7 @@ pub fn real(log: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Rotation;
 
     fn shapes() -> Shapes {
         Shapes::of(&Rotation::default())

@@ -62,6 +62,12 @@ impl Splitter {
         None
     }
 
+    /// What is held back is told now, though its line goes on.
+    pub fn release(&mut self) -> Option<Bytes> {
+        let rest = std::mem::take(&mut self.unfinished);
+        (!rest.is_empty()).then(|| rest.into())
+    }
+
     /// Nothing is held back.
     pub fn is_empty(&self) -> bool {
         self.unfinished.is_empty()

@@ -1,7 +1,7 @@
 //! From a worker's pipe to its file, and to subscribers.
 //!
 //! `pump` is the handle, `round` the thread that leads, `obey` what it is asked, `hall` what threads share, `hang` (with `calls`)
-//! what happens when a disk hangs; `intake` what comes in of one stream; `pipe` what it does for one stream, with `record` to survive kill -9, `format` and `date`
+//! what happens when a disk hangs; `intake` what comes in of one stream; `pipe` what it does for one stream, with `record` to survive kill -9, `format`
 //! for the looks, `file` and `handle` for the files, `marks` for their times, `spill` and its `ledger` for what no
 //! file takes. `fanout` and `recent` serve those who watch, from a moment that `seam` knows. Reading files is `search`'s.
 //! `rotate` (with `schedule`) puts files aside, and `attic` (with `kept`, `budget`, `compress`, `own`) looks after
@@ -12,7 +12,6 @@ mod budget;
 mod calls;
 mod command;
 mod compress;
-mod date;
 mod draw;
 mod error;
 pub mod fanout;

@@ -18,13 +18,15 @@ pub struct Queue {
     bytes: u64,
     capacity: u64,
     lagged: u64,
+    unplaced: u64,
     filled: Arc<Notify>,
 }
 
 impl Queue {
     /// An empty one for so many bytes; `filled` is told of each batch.
     pub fn new(filter: Filter, capacity: usize, filled: Arc<Notify>) -> Queue {
-        Queue { filter, batches: VecDeque::new(), bytes: 0, capacity: capacity as u64, lagged: 0, filled }
+        let (batches, capacity) = (VecDeque::new(), capacity as u64);
+        Queue { filter, batches, bytes: 0, capacity, lagged: 0, unplaced: 0, filled }
     }
 
     /// Adds a batch; what is too much by now goes.
@@ -44,6 +46,7 @@ impl Queue {
         {
             self.bytes -= oldest.size();
             self.lagged += oldest.lines as u64;
+            self.unplaced += oldest.unplaced();
         }
         self.filled.notify_one();
     }
@@ -56,7 +59,7 @@ impl Queue {
                 self.bytes -= batch.size();
                 Some(Delivery::Lines(batch))
             }
-            lines => Some(Delivery::Lagged { lines }),
+            lines => Some(Delivery::Lagged { lines, unplaced: std::mem::take(&mut self.unplaced) }),
         }
     }
 
@@ -102,8 +105,29 @@ mod tests {
         assert_eq!(first.tail, Some(3000));
         queue.push(at(4000, 9000, 50));
         queue.push(at(0, 10, 1));
-        assert_eq!(queue.take(), Some(Delivery::Lagged { lines: 55 }));
+        assert_eq!(queue.take(), Some(Delivery::Lagged { lines: 55, unplaced: 0 }));
         queue.push(at(10, PIECE + 100, 1));
-        assert_eq!(queue.take(), Some(Delivery::Lagged { lines: 1 }), "too long for one piece");
+        assert_eq!(queue.take(), Some(Delivery::Lagged { lines: 1, unplaced: 0 }), "too long for one piece");
+    }
+
+    #[test]
+    fn of_what_is_dropped_those_that_no_file_of_one_writer_has_are_counted() {
+        let mut queue = queue(4);
+        let text = |spot: Option<Spot>, worker: Option<u32>| {
+            let worker = worker.map(WorkerId);
+            let mut lines = LogLines::new(worker, "web".into(), StreamKind::Out, 0, "a\nb\n".into());
+            lines.spot = spot;
+            lines
+        };
+        let spot =
+            |shared| Some(Spot { path: Path::new("/x.log").into(), inode: 1, start: 0, end: 4, shared });
+        queue.push(text(None, Some(1)));
+        queue.push(text(spot(true), Some(1)));
+        queue.push(text(spot(false), Some(1)));
+        queue.push(text(None, None));
+        queue.push(text(None, Some(1)));
+        assert_eq!(queue.take(), Some(Delivery::Lagged { lines: 8, unplaced: 4 }));
+        assert!(matches!(queue.take(), Some(Delivery::Lines(_))));
+        assert_eq!(queue.take(), None, "told once");
     }
 }

@@ -6,7 +6,6 @@
 //! does no harm: whoever comes next makes one. What becomes of the files put aside is the [`Attic`]'s business.
 
 use super::attic::{Attic, Plan};
-use super::date::DateFormat;
 use super::error::LogError;
 use super::file::Files;
 use super::kept::{Family, put_aside};
@@ -14,6 +13,7 @@ use super::record::Place;
 use super::schedule;
 use super::spec::{PumpNotice, Source};
 use crate::model::Rotation;
+use crate::model::date::DateFormat;
 use crate::model::rotation::Words;
 use crate::sys::clock;
 use std::collections::{HashMap, VecDeque};

@@ -65,6 +65,11 @@ impl Told {
         self.inode == place.inode && self.written == place.offset
     }
 
+    /// A line that was held back does not go on at this place: the file was put aside, cut, or written by somebody else.
+    pub fn is_torn(&self, place: Place) -> bool {
+        self.told < self.written && !self.goes_on(place)
+    }
+
     /// The line that was held back is told too.
     pub fn rest(&mut self, shared: bool) -> Option<Spot> {
         let path = self.path.clone().filter(|_| self.inode != 0)?;

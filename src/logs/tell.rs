@@ -37,6 +37,13 @@ impl Stream {
         } else {
             Demand::Bytes
         };
+        // The first half of a line that goes on in another file is told by itself: where lines are told to stand, they stand
+        // whole. In a shared file nobody looks there.
+        if !shared && self.sink.has_file() && intake.told.is_torn(place) {
+            let spot = intake.told.rest(shared);
+            let half = self.splitter.release().filter(|_| demand != Demand::Nobody);
+            self.tell(source, batch.at_ms, half, spot, fanout);
+        }
         // The file has what would be sent, in one piece.
         let plain = self.sink.format.is_raw()
             && !batch.ends_line

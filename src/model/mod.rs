@@ -4,6 +4,7 @@
 
 pub mod app;
 pub mod change;
+pub mod date;
 pub mod exit;
 pub mod files;
 pub mod level;
@@ -14,6 +15,7 @@ pub mod quantity;
 pub mod reason;
 pub mod rotation;
 pub mod select;
+pub mod shapes;
 pub mod snapshot;
 pub mod state;
 pub mod stream;

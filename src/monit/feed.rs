@@ -99,8 +99,8 @@ fn news(incoming: Incoming) -> Option<News> {
             }
             Push::Changed(change) => Some(News::Changed(change)),
             Push::HistoryEnd => Some(News::HistoryEnd),
-            Push::Lagged { lines } => Some(News::Lagged(lines)),
-            Push::Files { .. } | Push::Unknown => None,
+            Push::Lagged { lines, .. } => Some(News::Lagged(lines)),
+            Push::Files { .. } | Push::LogTrouble { .. } | Push::Unknown => None,
         },
     }
 }

@@ -38,7 +38,7 @@ impl Core {
             // Nobody could say who may use it: the next to ask for the address binds it anew.
             None => {
                 if sockets_lost {
-                    tracing::error!(entry, "failed to listen again where keeper and daemon did");
+                    tracing::error!(entry, record = %String::from_utf8_lossy(blob), "failed to listen again where keeper and daemon did");
                 }
                 // Its port would be taken until the keeper has closed its copy.
                 copies.iter().for_each(socket::stop_listening);

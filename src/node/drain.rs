@@ -16,10 +16,17 @@ impl Core {
         if worker.phase == Phase::Draining {
             return;
         }
+        let again = worker.was_ending;
         worker.phase = Phase::Draining;
         let cluster = worker.cluster;
         self.retire(run);
-        self.tell(run, line::drain(u64::try_from(grace.as_millis()).unwrap_or(u64::MAX)));
+        let grace = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+        if again {
+            // A second `disconnect` cuts what the first one lets finish. Without the preload nobody knows whether there was one.
+            self.tell(run, line::drain_again(grace));
+            return;
+        }
+        self.tell(run, line::drain(grace));
         if cluster {
             let seq = self.seq();
             self.tell(run, line::disconnect(seq));

@@ -37,6 +37,12 @@ pub fn drain(ms: u64) -> Vec<u8> {
     end(&json!({ "cmd": "NODE_PMON", "act": "drain", "ms": ms }))
 }
 
+/// As `drain`, to who may have been told by a daemon that has died; then the preload does the work of `disconnect` too, which
+/// must not come twice.
+pub fn drain_again(ms: u64) -> Vec<u8> {
+    end(&json!({ "cmd": "NODE_PMON", "act": "drain", "ms": ms, "again": true }))
+}
+
 /// To the preload: have a copy of the listening socket of this key, for the day when nobody else has one; goes with it.
 pub fn hold(key: &str) -> Vec<u8> {
     with_handle("net.Native", &json!({ "cmd": "NODE_PMON", "act": "hold", "key": key }))
@@ -74,6 +80,8 @@ mod tests {
         assert_eq!(text(acknowledge(5, 6)), "{\"cmd\":\"NODE_CLUSTER\",\"ack\":5,\"seq\":6}\n");
         assert_eq!(text(disconnect(6)), "{\"cmd\":\"NODE_CLUSTER\",\"act\":\"disconnect\",\"seq\":6}\n");
         assert_eq!(text(drain(2000)), "{\"cmd\":\"NODE_PMON\",\"act\":\"drain\",\"ms\":2000}\n");
+        let again = "{\"cmd\":\"NODE_PMON\",\"act\":\"drain\",\"ms\":9,\"again\":true}\n";
+        assert_eq!(text(drain_again(9)), again);
         let hold =
             r#"{"cmd":"NODE_HANDLE","type":"net.Native","msg":{"cmd":"NODE_PMON","act":"hold","key":"k"}}"#;
         assert_eq!(text(super::hold("k")), format!("{hold}\n"));

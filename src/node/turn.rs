@@ -127,7 +127,9 @@ impl Core {
         }
         for entry in self.entries(|_| true) {
             while let Some((run, connection)) = self.next_waiting(entry) {
-                self.hand_over(entry, run, connection);
+                if let Some(line) = self.announce(entry) {
+                    self.hand_over(entry, run, connection, line);
+                }
             }
             let Some(listener) = self.listeners.get(&entry).filter(|l| l.paused_until <= self.now) else {
                 continue;
@@ -158,12 +160,16 @@ impl Core {
             if !listener.rotation.wants_connection(can) {
                 return;
             }
+            // Everything that can be is done before: from here to sendmsg(2) the connection is ours alone.
+            let Some(line) = self.announce(entry) else { return };
+            let Some(listener) = self.listeners.get_mut(&entry) else { return };
             let Some(socket) = listener.sockets.get_mut(&index) else { return };
             match socket::accept(&socket.fd) {
                 Ok(connection) => {
                     fault::pass("hub.accepted");
+                    let can = |run| self.workers.get(&run).is_some_and(Worker::is_idle);
                     if let Some((run, connection)) = listener.rotation.hand_over(Arc::new(connection), can) {
-                        self.hand_over(entry, run, connection);
+                        self.hand_over(entry, run, connection, line);
                     }
                 }
                 Err(Errno::AGAIN | Errno::INVAL) => {
@@ -205,15 +211,19 @@ impl Core {
         true
     }
 
-    fn hand_over(&mut self, entry: u64, run: Run, connection: Arc<OwnedFd>) {
+    /// The number and the line of the listener's next `newconn`.
+    fn announce(&mut self, entry: u64) -> Option<(u64, Vec<u8>)> {
         let seq = self.seq();
+        Some((seq, line::new_connection(&self.listeners.get(&entry)?.key, seq)))
+    }
+
+    fn hand_over(&mut self, entry: u64, run: Run, connection: Arc<OwnedFd>, (seq, line): (u64, Vec<u8>)) {
         let Some(listener) = self.listeners.get_mut(&entry) else { return };
-        let line = line::new_connection(&listener.key, seq);
         let Some(worker) = self.workers.get_mut(&run) else { return };
         let Some(channel) = &mut worker.channel else { return };
         listener.kept.hand(&*self.keep, entry, &connection, seq, self.now);
-        worker.handed.insert(seq, entry);
         channel.outbox.push_handle(line, connection, Purpose::Connection { seq });
+        worker.handed.insert(seq, entry);
         self.flush(run);
         fault::pass("hub.handed");
     }

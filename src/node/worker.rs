@@ -75,6 +75,8 @@ pub(super) struct Worker {
     /// `None` after the end of the channel.
     pub(super) channel: Option<Channel>,
     pub(super) phase: Phase,
+    /// A former daemon had told it to end, or was about to.
+    pub(super) was_ending: bool,
     /// Connections it was handed and has not answered for: number of the `newconn` → listener.
     pub(super) handed: BTreeMap<u64, u64>,
     /// The former daemon may have read the head of a line: the first line may be a tail.
@@ -114,6 +116,7 @@ impl Worker {
             preload: spec.preload,
             channel: open(spec.fd),
             phase: if spec.ending { Phase::Stopping } else { Phase::Serving },
+            was_ending: spec.ending,
             handed: BTreeMap::new(),
             first_line_may_be_cut: spec.adopted,
             was_heard: spec.adopted,

@@ -40,6 +40,18 @@ pub enum Push {
     Lagged {
         /// Log lines dropped since the last one told.
         lines: u64,
+        /// Those of them that no file of one writer has, so that nobody can read them there. `None`: an older daemon.
+        #[serde(default)]
+        unplaced: Option<u64>,
+    },
+    /// To a `Logs` request: a worker's log files take nothing, so its lines come late; or do again.
+    LogTrouble {
+        /// Whose.
+        worker: WorkerId,
+        /// Its app's name.
+        name: String,
+        /// Why, completing "failed to …"; `None`: it is over.
+        what: Option<String>,
     },
     /// Something of a later version.
     #[serde(other)]
@@ -122,6 +134,12 @@ pub struct LogFile {
     /// Several streams write to it.
     #[serde(default)]
     pub shared: bool,
+    /// The app's `log_date_format`.
+    #[serde(default)]
+    pub dates: Option<String>,
+    /// The format of the dates in the names of its rotated files.
+    #[serde(default)]
+    pub rotated_dates: Option<String>,
 }
 
 /// Lines as they came. Every line ends with `\n`, but for one that is longer than a batch may be.

@@ -3,6 +3,7 @@
 
 use super::held::Held;
 use super::tail;
+use crate::model::shapes::Shapes;
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsStr;
 use std::fs::{File, Metadata};
@@ -100,9 +101,15 @@ pub struct Missed {
 #[derive(Debug, Default)]
 pub struct Shelf {
     names: HashMap<PathBuf, BTreeSet<String>>,
+    shapes: Shapes,
 }
 
 impl Shelf {
+    /// For logs whose rotated files have dates of these formats in their names, or of the usual one.
+    pub fn of_formats<'a>(formats: impl IntoIterator<Item = &'a str>) -> Shelf {
+        Shelf { shapes: Shapes::of_formats(formats), ..Shelf::default() }
+    }
+
     /// All files of a log, oldest first; the live one, if it is there, is last.
     pub fn chain(&mut self, log: &Path) -> Vec<Part> {
         let mut before = Part::at(log.to_owned()).ok();
@@ -205,8 +212,10 @@ impl Shelf {
         let stem = format!("{stem}__");
         let names = self.names.entry(dir.to_owned()).or_insert_with(|| names(dir));
         let named = |name: &&String| name.starts_with(&stem);
-        let of_this =
-            names.range(stem.clone()..).take_while(named).filter(|name| is_rotated(name, &extension));
+        let shapes = &self.shapes;
+        let is_ours =
+            |name: &&String| name.strip_prefix(&stem).is_some_and(|rest| dated(rest, &extension, shapes));
+        let of_this = names.range(stem.clone()..).take_while(named).filter(is_ours);
         // While a file is being compressed both are there.
         let alone =
             of_this.filter(|name| name.strip_suffix(".gz").is_none_or(|plain| !names.contains(plain)));
@@ -253,11 +262,15 @@ fn names(dir: &Path) -> BTreeSet<String> {
     entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
-/// Of a log with this extension, and not one that is just being compressed.
-fn is_rotated(name: &str, extension: &str) -> bool {
-    let plain = name.strip_suffix(".gz").unwrap_or(name);
-    let own = extension.is_empty() || plain.strip_suffix(extension).is_some_and(|rest| rest.ends_with('.'));
-    own && !name.ends_with(".gz.tmp")
+/// What is behind the log's name is a date and the log's extension; not so of a file that is just being compressed, nor of
+/// what a user put there.
+fn dated(rest: &str, extension: &str, shapes: &Shapes) -> bool {
+    let plain = rest.strip_suffix(".gz").unwrap_or(rest);
+    let middle = match extension {
+        "" => Some(plain),
+        extension => plain.strip_suffix(extension).and_then(|rest| rest.strip_suffix('.')),
+    };
+    middle.is_some_and(|middle| shapes.split(middle).is_some())
 }
 
 /// The numbers of a date and a counter, which sort as they came when the year is first.
@@ -288,6 +301,8 @@ mod tests {
             "web-out__2025-12-31_23-00-00.log.gz",
             "web-out-2.log",
             "web-out__notes.txt",
+            "web-out__notes.log",
+            "web-out__2024.log",
             ".web-out.log.idx",
         ];
         assert_eq!(
@@ -307,7 +322,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let real = dir.path().join("real");
         std::fs::create_dir(&real).unwrap();
-        let kept = ["a.txt", "a__2026-01-01.txt", "b", "b__2026-01-01_001", "b__2026-01-01_002.gz.tmp"];
+        let kept = [
+            "a.txt",
+            "a__2026-01-01_00-00-00.txt",
+            "b",
+            "b__2026-01-01_00-00-00_001",
+            "b__2026-01-01_00-00-00_002.gz.tmp",
+        ];
         kept.iter().for_each(|name| std::fs::write(real.join(name), "12345678").unwrap());
         std::os::unix::fs::symlink(real.join("a.txt"), dir.path().join("link.log")).unwrap();
         let count = |log: &Path| Shelf::default().chain(log).len();
@@ -319,9 +340,20 @@ mod tests {
     #[test]
     fn a_file_that_is_being_compressed_counts_once() {
         assert_eq!(
-            chain(&["web-out__2026-11-22.log", "web-out__2026-11-22.log.gz"]),
-            ["web-out__2026-11-22.log"]
+            chain(&["web-out__2026-11-22_08-00-00.log", "web-out__2026-11-22_08-00-00.log.gz"]),
+            ["web-out__2026-11-22_08-00-00.log"]
         );
+    }
+
+    #[test]
+    fn names_with_dates_of_another_format_count_where_it_is_known() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["a.log", "a__Nov-2026.log", "a__2026-11-22_08-00-00.log"] {
+            std::fs::write(dir.path().join(name), "12345678").unwrap();
+        }
+        let log = dir.path().join("a.log");
+        assert_eq!(Shelf::default().chain(&log).len(), 2);
+        assert_eq!(Shelf::of_formats(["MMM-YYYY"]).chain(&log).len(), 3);
     }
 
     #[test]
@@ -330,7 +362,7 @@ mod tests {
         let log = dir.path().join("x.log");
         std::fs::write(&log, "one two").unwrap();
         let old = Part::at(log.clone()).unwrap().inode;
-        std::fs::rename(&log, dir.path().join("x__2026-01-01.log")).unwrap();
+        std::fs::rename(&log, dir.path().join("x__2026-01-01_00-00-00.log")).unwrap();
         std::fs::write(&log, "three").unwrap();
         let new = Part::at(log.clone()).unwrap().inode;
         let ends = |from, to| {

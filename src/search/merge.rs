@@ -8,10 +8,12 @@ use super::query::Query;
 use super::scan::{Line, Scan};
 use super::times::Marks;
 use crate::model::StreamKind;
+use crate::model::date::DateFormat;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Memory for the blocks of all logs, and of one.
 const MEMORY: usize = 64 << 20;
@@ -27,6 +29,8 @@ pub struct Log {
     pub stream: StreamKind,
     /// What of its files, oldest first.
     pub spans: Vec<Span>,
+    /// How its lines are dated, if the app has a format for that.
+    pub dates: Option<Arc<DateFormat>>,
 }
 
 /// Lines of many logs, with the number of the log each is of.
@@ -75,7 +79,9 @@ impl<'q> Merged<'q> {
     fn spans(&mut self, log: &Log, query: &Query, dated: bool) -> Vec<(Span, super::times::Times)> {
         let parts: Vec<_> = log.spans.iter().map(|span| span.part.clone()).collect();
         let marks = if dated || query.has_times() { Marks::of(&log.path) } else { Marks::default() };
-        let spans = log.spans.iter().cloned().zip(marks.share_out(&parts)).collect();
+        let mut times = marks.share_out(&parts);
+        times.iter_mut().for_each(|times| times.dates.clone_from(&log.dates));
+        let spans = log.spans.iter().cloned().zip(times).collect();
         let narrowed = narrow(spans, query);
         let last = narrowed.and_then(|spans| match query.last {
             Some(n) => back::last(spans, query, log.stream, n),

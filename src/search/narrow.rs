@@ -4,11 +4,11 @@ use super::block::{Block, Blocks};
 use super::chain::Span;
 use super::pattern::{lines, part};
 use super::query::Query;
-use super::stamp;
 use super::tail;
 use super::times::Times;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 
 /// Halving ends here.
 const CLOSE: u64 = 64 << 10;
@@ -62,7 +62,7 @@ fn probe(span: &Span, times: &Times, offset: u64) -> io::Result<i64> {
     let at = Span { from, to: span.to.min(from + CLOSE), ..span.clone() };
     let mut blocks = Blocks::open(&at, CLOSE as usize)?;
     let first = blocks.next()?.and_then(|block| {
-        let own = |line| stamp::own(part(block.bytes, &line));
+        let own = |line: Range<usize>| times.own(part(block.bytes, &line), from + line.start as u64);
         lines(block.bytes).take(LOOK).find_map(own)
     });
     Ok(first.unwrap_or_else(|| times.at(from).0))
@@ -80,8 +80,8 @@ pub struct Dating<'a> {
 impl<'a> Dating<'a> {
     /// For a block of a file.
     pub fn new(block: Block<'a>, times: &'a Times) -> Dating<'a> {
-        let stamped =
-            lines(block.bytes).take(LOOK).any(|line| stamp::own(part(block.bytes, &line)).is_some());
+        let own = |line: Range<usize>| times.own(part(block.bytes, &line), block.offset + line.start as u64);
+        let stamped = lines(block.bytes).take(LOOK).any(|line| own(line).is_some());
         Dating { block, times, stamped }
     }
 
@@ -91,7 +91,7 @@ impl<'a> Dating<'a> {
         let bytes = self.block.bytes;
         let mut line = start..end;
         for _ in 0..LOOK {
-            if let Some(own) = stamp::own(part(bytes, &line)) {
+            if let Some(own) = self.times.own(part(bytes, &line), self.block.offset + line.start as u64) {
                 return (own, true);
             }
             if !self.stamped || line.start == 0 {

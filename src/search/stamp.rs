@@ -1,6 +1,7 @@
-//! The time that a line carries itself: ISO 8601 and its kin near the beginning (`log_date_format`, most loggers), or a
-//! JSON line's `time`, `timestamp`, `ts` or `@timestamp`.
+//! The time that a line carries itself: by the app's `log_date_format`; else ISO 8601 and its kin near the beginning (most
+//! loggers), or a JSON line's `time`, `timestamp`, `ts` or `@timestamp`.
 
+use crate::model::date::DateFormat;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
@@ -23,6 +24,20 @@ struct Fields {
     ts: Value,
     #[serde(default, rename = "@timestamp")]
     at_timestamp: Value,
+}
+
+/// The time before a line, or in its JSON, as pmon wrote it there in this format; and whether the format names it alone.
+/// `near_ms` is about when that was.
+pub fn dated(line: &[u8], dates: &DateFormat, near_ms: impl Fn() -> i64) -> Option<(i64, bool)> {
+    if line.first() == Some(&b'{')
+        && let Ok(Fields { timestamp: Value::String(text), .. }) =
+            serde_json::from_slice(line.trim_ascii_end())
+    {
+        let read = dates.read(text.as_bytes(), near_ms).filter(|read| read.rest.is_empty())?;
+        return Some((read.at_ms, read.alone));
+    }
+    let read = dates.read(line, near_ms).filter(|read| read.rest.starts_with(b": "))?;
+    Some((read.at_ms, read.alone))
 }
 
 /// A line's own time, Unix milliseconds.

@@ -1,9 +1,12 @@
 //! When the bytes of a file were written: from the log's marks, within their distance; without marks a guess between the
-//! file's birth and its last write.
+//! file's birth and its last write. And what a line says of that itself, where the app's format can be read.
 
 use super::chain::Part;
+use super::stamp;
+use crate::model::date::DateFormat;
 use crate::model::mark::{Mark, sidecar};
 use std::path::Path;
+use std::sync::Arc;
 
 /// What is between two marks was written no later than this after the first: as far apart as the pump makes them.
 const APART_MS: i64 = 100;
@@ -16,6 +19,8 @@ pub struct Times {
     born_ms: i64,
     modified_ms: i64,
     length: u64,
+    /// How the app's lines are dated.
+    pub dates: Option<Arc<DateFormat>>,
 }
 
 /// All marks of a log, cut where a file began.
@@ -66,7 +71,13 @@ impl Marks {
             let marks = found.map(|at| self.runs.split_off(at).swap_remove(0).1).unwrap_or_default();
             let begun = index.checked_sub(1).and_then(|before| parts.get(before)).map(|p| p.modified_ms);
             let born_ms = begun.or(part.born_ms).unwrap_or(part.modified_ms).min(part.modified_ms);
-            times.push(Times { marks, born_ms, modified_ms: part.modified_ms, length: part.length });
+            times.push(Times {
+                marks,
+                born_ms,
+                modified_ms: part.modified_ms,
+                length: part.length,
+                dates: None,
+            });
         }
         times.reverse();
         times
@@ -74,6 +85,16 @@ impl Marks {
 }
 
 impl Times {
+    /// When the line at `offset` says that it was written. Where the app's format leaves that open (no day, no half of the
+    /// day), a mark decides; without one the line says nothing.
+    pub fn own(&self, line: &[u8], offset: u64) -> Option<i64> {
+        let dated = self.dates.as_ref().and_then(|dates| {
+            let read = stamp::dated(line, dates, || self.at(offset).0)?;
+            (read.1 || self.at(offset).1).then_some(read.0)
+        });
+        dated.or_else(|| stamp::own(line))
+    }
+
     /// When the byte at `offset` was written, Unix milliseconds; `true`: a mark says so.
     pub fn at(&self, offset: u64) -> (i64, bool) {
         let next = self.marks.partition_point(|(start, _)| *start <= offset);
@@ -126,6 +147,26 @@ mod tests {
         assert_eq!(at(25), (1050, true));
         assert_eq!(at(50), (5000, true));
         assert_eq!(at(99), (5098, true));
+    }
+
+    #[test]
+    fn a_line_is_dated_by_the_apps_own_format_and_what_that_leaves_open_by_a_mark() {
+        let at = |format: &str, line: &str, marked: &[(u64, u64, i64)]| {
+            let mut times = marks(marked).share_out(&[part(1, 100, false, 5100)]).remove(0);
+            times.dates = Some(Arc::new(DateFormat::in_zone(format, jiff::tz::TimeZone::UTC)));
+            times.own(line.as_bytes(), 0)
+        };
+        let third_of_april = 1_775_192_767_000;
+        let full = "DD/MM/YYYY HH:mm:ss";
+        assert_eq!(at(full, "03/04/2026 05:06:07: ready", &[]), Some(third_of_april));
+        assert_eq!(at(full, "03/04/2026 05:06:07 ready", &[]), None, "the app wrote that itself");
+        assert_eq!(at("MM/DD/YYYY HH:mm:ss", "04/03/2026 05:06:07: ready", &[]), Some(third_of_april));
+        let json = r#"{"message":"x\n","timestamp":"03/04/2026 05:06:07","type":"out"}"#;
+        assert_eq!(at(full, json, &[]), Some(third_of_april));
+        let mark = (1, 0, third_of_april + 250);
+        assert_eq!(at("HH:mm:ss", "05:06:07: ready", &[mark]), Some(third_of_april));
+        assert_eq!(at("HH:mm:ss", "05:06:07: ready", &[]), None, "of which day?");
+        assert_eq!(at(full, "2026-04-03T05:06:07Z: older", &[]), Some(third_of_april), "before it was set");
     }
 
     #[test]

@@ -144,6 +144,7 @@ impl Entry {
         let mut record = self.record.clone();
         record.kill_at = None;
         record.draining = false;
+        record.untold = false;
         record.listening.clear();
         *self = Entry::vacant(record);
     }

@@ -8,7 +8,7 @@ use super::turn::Turn;
 use super::worker::Worker;
 use crate::model::order::{Deed, Outcome, Touched};
 use crate::model::{Reason, State, WorkerId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An order that was accepted.
 #[derive(Debug)]
@@ -16,7 +16,9 @@ pub(super) struct Pending {
     /// For the answer.
     pub(super) ticket: Ticket,
     /// What it waits for; one a worker and deed.
-    pub(super) waits: Vec<Wait>,
+    waits: Vec<Wait>,
+    /// So many of them are not over.
+    open: usize,
     /// It is the shutdown: the end comes after its answer.
     pub(super) last: bool,
 }
@@ -125,15 +127,30 @@ impl Wait {
 }
 
 impl Pending {
-    /// Looks again; answers and returns false if everything is done.
-    pub(super) fn is_open(&mut self, workers: &BTreeMap<WorkerId, Worker>, turn: &mut Turn<'_>) -> bool {
-        for wait in self.waits.iter_mut().filter(|wait| !wait.done) {
-            wait.look(workers.get(&wait.id));
+    /// An order that waits for these.
+    pub(super) fn new(ticket: Ticket, mut waits: Vec<Wait>, last: bool) -> Pending {
+        waits.sort_by_key(|wait| wait.id);
+        Pending { ticket, open: waits.len(), waits, last }
+    }
+
+    /// Looks at workers that have changed, at first at all; answers and returns false if everything is done.
+    pub(super) fn is_open(
+        &mut self,
+        changed: &BTreeSet<WorkerId>,
+        workers: &BTreeMap<WorkerId, Worker>,
+        turn: &mut Turn<'_>,
+    ) -> bool {
+        for id in changed {
+            let first = self.waits.partition_point(|wait| wait.id < *id);
+            let its = self.waits.iter_mut().skip(first).take_while(|wait| wait.id == *id);
+            for wait in its.filter(|wait| !wait.done) {
+                wait.look(workers.get(id));
+                self.open -= usize::from(wait.done);
+            }
         }
-        if self.waits.iter().any(|wait| !wait.done) {
+        if self.open > 0 {
             return true;
         }
-        self.waits.sort_by_key(|wait| wait.id);
         let touched = self.waits.iter().map(|wait| wait.touched(workers.get(&wait.id))).collect();
         turn.push(Effect::Reply { ticket: self.ticket, outcome: Outcome::Done { touched } });
         if self.last {

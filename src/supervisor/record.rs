@@ -50,6 +50,9 @@ pub struct Record {
     /// Until then it finishes what it has; the stop signal has not been sent.
     #[serde(default)]
     pub draining: bool,
+    /// The stop signal (or message) is due and perhaps not sent.
+    #[serde(default)]
+    pub untold: bool,
     /// The version of the Node that runs it, as it said.
     #[serde(default)]
     pub node_version: Option<String>,

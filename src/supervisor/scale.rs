@@ -5,6 +5,7 @@ use super::fleet::Fleet;
 use super::order::Wait;
 use super::start::Newcomer;
 use super::turn::Turn;
+use super::worker::Worker;
 use crate::model::order::{Deed, Refusal, ScaleTo};
 use crate::model::select::SelectError;
 use crate::model::{Desired, Reason, WorkerId};
@@ -29,11 +30,14 @@ impl Fleet {
         let have = count(ids.len());
         let made: Vec<Wait> =
             self.launched_already(name).iter().map(|w| Wait::new(w, Deed::Launched)).collect();
+        // Those that a former daemon began to dismiss are awaited, like those that it made.
+        let dismissed: Vec<WorkerId> = self.leaving(name).map(|worker| worker.id).collect();
+        let mut begun: Vec<Wait> = dismissed.into_iter().filter_map(|id| self.waits_already(id)).collect();
         let want = match to {
             ScaleTo::To(count) => count,
             ScaleTo::By(step) => have.saturating_sub(count(made.len())).saturating_add_signed(step),
         };
-        if want == have && made.is_empty() {
+        if want == have && made.is_empty() && begun.is_empty() {
             return Err(Refusal::NothingToDo);
         }
         if want >= have {
@@ -44,13 +48,12 @@ impl Fleet {
                 let (desired, reason) = (Desired::Up, Reason::Started);
                 self.admit(Newcomer { app, unique_id, instance: None, desired, reason }, turn)
             });
-            let added: Vec<Wait> = added.collect();
-            return Ok(made.into_iter().chain(added).collect());
+            begun.extend(added);
+            begun.extend(made);
+            return Ok(begun);
         }
         let leaving = ids.get(usize::try_from(want).unwrap_or(usize::MAX)..).unwrap_or_default().to_vec();
-        Ok(leaving
-            .into_iter()
-            .filter_map(|id| self.tell(id, turn, |worker, turn| worker.dismiss(turn)))
-            .collect())
+        begun.extend(self.tell_all(leaving, turn, Worker::dismiss));
+        Ok(begun)
     }
 }

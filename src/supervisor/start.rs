@@ -193,6 +193,7 @@ impl Fleet {
             backoff: Duration::ZERO,
             kill_at: None,
             draining: false,
+            untold: false,
             listening: Vec::new(),
             node_version: None,
             trouble: None,
@@ -223,14 +224,12 @@ impl Fleet {
 
     /// `wanted`, or the lowest number that no worker of the name has.
     fn free_instance(&self, name: &str, wanted: Option<u32>) -> u32 {
-        let taken: BTreeSet<u32> = self
-            .workers
-            .values()
-            .filter(|worker| worker.name() == name)
-            .map(|worker| worker.current.record.instance)
-            .collect();
-        let lowest = || (0..).find(|number| !taken.contains(number)).unwrap_or(0);
-        wanted.filter(|number| !taken.contains(number)).unwrap_or_else(lowest)
+        let theirs = self.workers.values().filter(|worker| worker.name() == name);
+        let mut taken: Vec<u32> = theirs.map(|worker| worker.current.record.instance).collect();
+        taken.sort_unstable();
+        let lowest = || (0..).zip(&taken).find(|(free, taken)| free != *taken).map(|(free, _)| free);
+        let lowest = || lowest().or_else(|| u32::try_from(taken.len()).ok()).unwrap_or(0);
+        wanted.filter(|number| taken.binary_search(number).is_err()).unwrap_or_else(lowest)
     }
 
     /// PM2's `unique_id`: looks like a uuid, differs for every start, needs no randomness.

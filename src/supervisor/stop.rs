@@ -54,9 +54,30 @@ impl Entry {
     /// Goes on with an end that the former daemon had begun; false if it had not.
     pub(super) fn resume_ending(&mut self, kind: TimerKind, turn: &mut Turn<'_>) -> bool {
         let Some(due) = self.record.kill_at else { return false };
-        self.ending = if self.record.draining { Ending::Draining } else { Ending::Asked };
-        turn.timer(&self.record, kind, due.since(turn.now));
+        let (run, grace) = (self.record.run, due.since(turn.now));
+        if self.record.draining {
+            // It may not have lived to say so; who has heard it hears no more in it.
+            self.ending = Ending::Draining;
+            turn.push(Effect::Drain { run, grace });
+        } else {
+            self.ending = Ending::Asked;
+            if std::mem::take(&mut self.record.untold) {
+                let ask = self.ask();
+                turn.push(ask);
+            }
+        }
+        turn.timer(&self.record, kind, grace);
         true
+    }
+
+    /// What asks it to end.
+    fn ask(&self) -> Effect {
+        let (run, app) = (self.record.run, &self.record.app);
+        if app.stop.shutdown_with_message && app.program.has_channel() && !self.disconnected {
+            Effect::SayShutdown { run }
+        } else {
+            Effect::Signal { run, signal: app.stop.signal, tree: app.stop.treekill }
+        }
     }
 
     fn step(&mut self, step: Ending, reason: Option<Reason>, clock: &mut Epoch, turn: &mut Turn<'_>) {
@@ -68,15 +89,7 @@ impl Entry {
                 let grace = app.stop.kill_timeout;
                 (Some(Effect::Drain { run, grace }), Some(grace))
             }
-            Ending::Asked
-                if app.stop.shutdown_with_message && app.program.has_channel() && !self.disconnected =>
-            {
-                (Some(Effect::SayShutdown { run }), Some(app.stop.kill_timeout))
-            }
-            Ending::Asked => {
-                let (signal, tree) = (app.stop.signal, app.stop.treekill);
-                (Some(Effect::Signal { run, signal, tree }), Some(app.stop.kill_timeout))
-            }
+            Ending::Asked => (Some(self.ask()), Some(app.stop.kill_timeout)),
             Ending::Killed => {
                 let tree = app.stop.treekill;
                 (Some(Effect::Signal { run, signal: KILL, tree }), Some(app.stop.kill_timeout.max(VANISH)))
@@ -84,6 +97,7 @@ impl Entry {
         };
         self.ending = step;
         self.record.draining = step == Ending::Draining;
+        self.record.untold = step == Ending::Asked;
         self.record.kill_at = grace.map(|grace| turn.now.after(grace));
         let (cue, reason) = match step {
             Ending::Stuck => (Cue::Fail, Some(Reason::Unkillable)),
@@ -95,6 +109,8 @@ impl Entry {
             self.tick(clock);
             turn.keep(&self.record);
         }
+        // Whoever carries it out says so in what is kept.
+        self.record.untold = false;
         turn.effects.extend(deed);
         if let Some(grace) = grace {
             let kind = match (self.record.role, step) {

@@ -141,6 +141,8 @@ pub const POINTS: &[&str] = &[
     "settings.write",
     "sockets.bind",
     "journal.open",
+    "own_log.copied",
+    "own_log.cut",
     "run.watch",
     "hub.start",
     "core.watch",

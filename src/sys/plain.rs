@@ -1,7 +1,7 @@
 //! Reading a file that should be a plain, small one, whatever somebody has put in its place: a FIFO is not waited for,
 //! a device not read, and what is far too long is refused.
 
-use rustix::fs::{Mode, OFlags, open};
+use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -11,16 +11,22 @@ const LONGEST: u64 = 256 << 20;
 
 /// The bytes of the file at `path`; errors do not name it.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = File::from(open(path, flags, Mode::empty())?);
+    let file = open(path)?;
     let facts = file.metadata()?;
-    refuse(&facts)?;
     if facts.len() > LONGEST {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is too large to be ours"));
     }
     let mut bytes = Vec::with_capacity(usize::try_from(facts.len()).unwrap_or(0));
     file.take(LONGEST).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// The file at `path`, to be read.
+pub fn open(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    refuse(&file.metadata()?)?;
+    Ok(file)
 }
 
 /// The same as text; bytes that are none are an error.

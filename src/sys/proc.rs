@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
+use std::time::Duration;
 
 /// CPU time that the process `pid` has used in all its threads, dead ones included, in nanoseconds; `None`: it is gone.
 ///
@@ -45,6 +46,16 @@ pub fn runs_this_program(pid: u32) -> bool {
     let file = |path: String| std::fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
     let ours = file("/proc/self/exe".to_owned());
     ours.is_some() && file(format!("/proc/{pid}/exe")) == ours
+}
+
+/// CPU time that the first thread of a process has used, to the clock tick; `None`: the process is gone.
+pub fn first_thread_cpu(pid: u32) -> Option<Duration> {
+    let text = std::fs::read(format!("/proc/{pid}/task/{pid}/stat")).ok()?;
+    let end = memchr::memrchr(b')', &text)?;
+    let rest = std::str::from_utf8(text.get(end + 1..)?).ok()?;
+    // Fields 14 and 15 (proc_pid_stat(5)); the first after the command is field 3.
+    let ticks = rest.split_ascii_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok());
+    Some(Duration::from_millis(ticks.sum::<u64>() * 1000 / rustix::param::clock_ticks_per_second().max(1)))
 }
 
 /// How often the first thread of a process has been given a CPU, or has given it back; `None`: the process is gone.

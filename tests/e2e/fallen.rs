@@ -149,6 +149,29 @@ fn a_command_over_which_the_daemon_dies_is_finished_by_the_next_which_answers() 
 }
 
 #[test]
+fn a_stop_signal_that_the_daemon_did_not_live_to_send_is_sent_by_the_next_and_once() {
+    let home = TestHome::new();
+    std::fs::create_dir(home.faults()).unwrap();
+    home.file(
+        "polite.sh",
+        "trap 'echo bye >> bye' INT\necho > up\nwhile [ ! -s bye ]; do sleep 0.05; done\nsleep 0.3\n",
+    );
+    let [up, bye] = ["up", "bye"].map(|name| home.work().join(name));
+    for point in ["turn.kept", "turn.deed", "act.signalled"] {
+        // Longer than anybody waits here: killing it is no way out.
+        home.ok(&["start", "polite.sh", "--kill-timeout", "600000"]);
+        wait_for("the worker to be up", || std::fs::metadata(&up).map_err(|e| e.to_string()));
+        std::fs::write(home.faults().join(point), "kill 1").unwrap();
+        home.ok(&["stop", "polite"]);
+        assert!(!home.faults().join(point).exists(), "nobody died at {point}");
+        assert_eq!(std::fs::read_to_string(&bye).as_deref().ok(), Some("bye\n"), "{point}");
+        home.ok(&["delete", "polite"]);
+        std::fs::remove_file(&up).unwrap();
+        std::fs::remove_file(&bye).unwrap();
+    }
+}
+
+#[test]
 fn a_reload_over_which_the_daemon_dies_goes_on() {
     let home = TestHome::new();
     let port = free_port();
@@ -201,6 +224,7 @@ fn a_new_version_that_hangs_or_dies_at_its_start_makes_room_for_the_old_one() {
         if round == 0 {
             assert_eq!(program_of(home.daemon_pid()), program, "{said}");
             assert!(said.contains("goes on as before"), "{said}");
+            assert_eq!(said.matches("[PM2][ERROR]").count(), 1, "{said}");
         }
     }
 }

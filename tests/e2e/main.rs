@@ -24,6 +24,7 @@ mod frozen;
 mod home;
 mod home_spoiled;
 mod inject;
+mod late;
 mod lines;
 mod logs;
 mod matrix;

@@ -30,6 +30,13 @@ impl Dice {
         self.next() % n
     }
 
+    /// Puts them in any order.
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for left in (1..items.len()).rev() {
+            items.swap(left, usize::try_from(self.below(left as u64 + 1)).unwrap());
+        }
+    }
+
     /// One of these.
     pub fn of<T: Copy>(&mut self, items: &[T]) -> T {
         items[usize::try_from(self.below(items.len() as u64)).unwrap()]

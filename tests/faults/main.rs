@@ -17,8 +17,11 @@
 mod support;
 
 mod dice;
+mod documented;
 mod fleet;
 mod follow;
+mod halfway;
+mod ill;
 mod lines;
 mod named;
 mod orders;
@@ -26,5 +29,6 @@ mod pm2;
 mod points;
 mod random;
 mod report;
+mod shutdown;
 mod slow;
 mod story;

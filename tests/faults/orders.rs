@@ -26,6 +26,9 @@ impl Fleet {
             Means::Restart => self.restart(),
             Means::Reload => self.reload(),
             Means::Start => self.start_many(20),
+            Means::Hundred => self.hundred(),
+            Means::ScaleUp => self.scale(3, 6),
+            Means::ScaleDown => self.scale(6, 3),
             Means::Delete => self.delete_many(),
             Means::Exit => self.exit(),
             Means::Save => self.save(),
@@ -59,7 +62,9 @@ impl Fleet {
             assert_eq!(left, Left::Done, "`{order}` said that it was done\n{}", ran.all());
             return;
         }
-        assert!(!ran.err.trim().is_empty(), "`{order}` failed without a word: {ran:?}");
+        let (verb, app) = order.split_once(' ').unwrap_or((order, order));
+        let named = |line: &str| line.contains(verb) || line.contains(app);
+        assert!(ran.err.lines().any(named), "`{order}` failed without a word that names it: {ran:?}");
         self.report.cut += 1;
         match left {
             Left::Done => self.report.cut_done += 1,
@@ -86,7 +91,7 @@ impl Fleet {
                 _ => Err(format!("{now:?} after {pid}, {restarts}: {ran:?}")),
             }
         });
-        self.said("restart", &ran, left);
+        self.said("restart victim", &ran, left);
     }
 
     fn reload(&mut self) {
@@ -103,10 +108,13 @@ impl Fleet {
                 return Err(format!("{up} of {}", all.len()));
             }
             let same = pids(self).iter().filter(|pid| before.contains(pid)).count();
-            // A reload is one of each instance: some may be done and others not begun.
-            Ok(if same == 0 { Left::Done } else { Left::Undone })
+            match same {
+                0 => Ok(Left::Done),
+                2 => Ok(Left::Undone),
+                _ => Err(format!("half of it is done: {ran:?}")),
+            }
         });
-        self.said("reload", &ran, left);
+        self.said("reload turnover", &ran, left);
     }
 
     pub fn start_many(&mut self, count: usize) {
@@ -120,7 +128,7 @@ impl Fleet {
                 (all, up) => Err(format!("{up} of {all} are online: {ran:?}")),
             }
         });
-        self.said("start", &ran, left);
+        self.said("start many", &ran, left);
         if left == Left::Done {
             self.home.run(&["delete", "many"]);
             self.nothing_of_many();
@@ -139,6 +147,61 @@ impl Fleet {
         });
     }
 
+    /// A hundred apps of one file.
+    fn hundred(&mut self) {
+        let app = |n: u32| {
+            let name = format!("many-{n}");
+            serde_json::json!({ "name": name, "namespace": "hundred", "script": "rest.sh" })
+        };
+        let apps: Vec<_> = (0..100).map(app).collect();
+        self.home.file("hundred.json", &serde_json::json!({ "apps": apps }).to_string());
+        let ran = self.home.run(&["start", "hundred.json"]);
+        let mine = |fleet: &Fleet| -> Result<(usize, usize), String> {
+            let all = fleet.list()?;
+            let mine = all.iter().filter(|w| w["name"].as_str().is_some_and(|n| n.starts_with("many-")));
+            let mine: Vec<_> = mine.map(|w| w["pm2_env"]["status"] == "online").collect();
+            Ok((mine.len(), mine.iter().filter(|up| **up).count()))
+        };
+        let left = wait_for("all hundred, or none", || match mine(self)? {
+            (0, _) => Ok(Left::Undone),
+            (100, 100) => Ok(Left::Done),
+            (all, up) => Err(format!("{up} of {all} are online: {ran:?}")),
+        });
+        self.said("start hundred", &ran, left);
+        if left == Left::Done {
+            self.home.ok(&["delete", "hundred"]);
+        }
+        assert_eq!(mine(self), Ok((0, 0)), "deleted ones are gone");
+    }
+
+    /// From so many processes to so many.
+    fn scale(&mut self, from: usize, to: usize) {
+        let online = |fleet: &Fleet| {
+            let all = fleet.of("many");
+            let up = all.iter().filter(|w| w["pm2_env"]["status"] == "online").count();
+            (all.len(), up)
+        };
+        let plan = std::fs::read_dir(self.home.faults()).unwrap().flatten().map(|file| file.path());
+        // What makes them ready is not what is to die.
+        let armed: Vec<_> = plan.filter(|path| path.file_name().is_some_and(|n| n != "passed")).collect();
+        let aside: Vec<_> = armed.into_iter().map(|path| (std::fs::read(&path).unwrap(), path)).collect();
+        aside.iter().for_each(|(_, path)| std::fs::remove_file(path).unwrap());
+        self.home.ok(&["start", "rest.sh", "--name", "many", "-f", "-i", &from.to_string()]);
+        assert_eq!(online(self), (from, from));
+        aside.into_iter().for_each(|(text, path)| std::fs::write(path, text).unwrap());
+        let ran = self.home.run(&["scale", "many", &to.to_string()]);
+        let at_once = self.of("many").len();
+        assert!(ran.code != 0 || at_once == to, "it said done, and {at_once} are there: {ran:?}");
+        let left = wait_for("as many as before, or as ordered", || match online(self) {
+            (all, up) if all == up && up == to => Ok(Left::Done),
+            (all, up) if all == up && up == from => Ok(Left::Undone),
+            (all, up) => Err(format!("{up} of {all} are online: {ran:?}")),
+        });
+        self.said("scale many", &ran, left);
+        self.home.run(&["delete", "many"]);
+        self.nothing_of_many();
+    }
+
     fn delete_many(&mut self) {
         self.home.run(&["start", "rest.sh", "--name", "many", "-f", "-i", "5"]);
         let ran = self.home.run(&["delete", "many"]);
@@ -151,7 +214,7 @@ impl Fleet {
                 (all, up) => Err(format!("{up} of {all} are online: {ran:?}")),
             }
         });
-        self.said("delete", &ran, left);
+        self.said("delete many", &ran, left);
         self.nothing_of_many();
     }
 
@@ -185,7 +248,7 @@ impl Fleet {
         } else {
             self.report.exits -= 1;
         }
-        self.said("restart", &ran, if known { Left::Done } else { Left::Undone });
+        self.said("restart code", &ran, if known { Left::Done } else { Left::Undone });
     }
 
     pub fn save(&mut self) {
@@ -221,7 +284,7 @@ impl Fleet {
                 std::fs::read_link(format!("/proc/{}/exe", self.daemon_pid())).map_err(|e| e.to_string())?;
             Ok(if program == copy { Left::Done } else { Left::Undone })
         });
-        self.said("update", &ran, left);
+        self.said("update pmon-", &ran, left);
     }
 
     /// A program that the daemon does not run at present.

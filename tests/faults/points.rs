@@ -15,6 +15,12 @@ pub enum Means {
     Reload,
     /// An app of twenty processes is started.
     Start,
+    /// A hundred apps are started.
+    Hundred,
+    /// Three processes become six.
+    ScaleUp,
+    /// Six processes become three.
+    ScaleDown,
     /// One of five is deleted.
     Delete,
     /// A process ends by itself, with a code.
@@ -31,19 +37,23 @@ pub enum Means {
     Both,
 }
 
-/// Nobody but the dead had the sockets of round robin after a death here.
-pub fn loses_round_robin(point: &str, means: Means) -> bool {
-    let with_the_daemon_dead = [
-        "keeper.heard_out",
-        "keeper.daemon_started",
-        "keeper.tell_entry",
-        "keeper.told_entry",
-        "rebuild.begun",
-        "rebuild.started",
-        "rebuild.order",
-    ];
-    means == Means::Both || with_the_daemon_dead.contains(&point)
-}
+/// Deaths besides those at the first and a later pass of each point: in the middle of starting a hundred apps, and of scaling.
+pub const ALSO: &[(&str, u64, Means)] = &[
+    ("turn.record", 1, Means::Hundred),
+    ("turn.kept", 1, Means::Hundred),
+    ("spawn.asked", 50, Means::Hundred),
+    ("act.spawned", 50, Means::Hundred),
+    ("keeper.cloned", 50, Means::Hundred),
+    ("turn.record", 1, Means::ScaleUp),
+    ("spawn.noted", 2, Means::ScaleUp),
+    ("spawn.asked", 1, Means::ScaleUp),
+    ("keeper.cloned", 2, Means::ScaleUp),
+    ("turn.kept", 1, Means::ScaleDown),
+    ("act.signalled", 1, Means::ScaleDown),
+    ("act.exited", 1, Means::ScaleDown),
+    ("act.over", 1, Means::ScaleDown),
+    ("keeper.reaped", 1, Means::ScaleDown),
+];
 
 /// By what this point is passed; `None`: another test does that.
 pub fn means(point: &str) -> Option<Means> {
@@ -95,5 +105,6 @@ pub fn later(point: &str, means: Means) -> Option<(u64, Means)> {
         Means::Traffic | Means::Daemon | Means::Keeper => None,
         Means::Repeat | Means::Channel | Means::Reload | Means::Delete | Means::Exit => None,
         Means::Save | Means::Update | Means::Both => None,
+        Means::Hundred | Means::ScaleUp | Means::ScaleDown => None,
     }
 }

@@ -15,8 +15,6 @@ fn length() -> Duration {
 
 /// One fault.
 fn strike(fleet: &mut Fleet, dice: &mut Dice, may_freeze: bool) {
-    let lost = fleet.rr_failed();
-    let mut both = false;
     match dice.below(100) {
         0..60 => {
             fleet.kill_daemon();
@@ -41,28 +39,30 @@ fn strike(fleet: &mut Fleet, dice: &mut Dice, may_freeze: bool) {
                 fleet.kill_keeper()
             }
             fleet.report.killed("one after the other");
-            both = true;
+            // Whoever is asked next finds the fleet.
+            fleet.home.run(&["list"]);
         }
         92..98 => {
             fleet.kill_both();
             fleet.report.killed("both");
-            both = true;
+            fleet.home.run(&["list"]);
         }
-        _ if may_freeze => {
-            let daemon = fleet.daemon_pid();
-            signal(daemon, "STOP");
-            wait_for("the end of a frozen daemon", || {
-                if is_alive(daemon) { Err(daemon.to_string()) } else { Ok(()) }
-            });
-            fleet.report.killed("frozen daemon");
-        }
+        _ if may_freeze => freeze(fleet),
         _ => {}
     }
-    if both {
-        // Whoever is asked next finds the fleet.
-        fleet.home.run(&["list"]);
-        fleet.report.rr_both += fleet.rr_failed() - lost;
-    }
+}
+
+/// A daemon that stands still is killed by its keeper.
+fn freeze(fleet: &mut Fleet) {
+    let daemon = fleet.daemon_pid();
+    signal(daemon, "STOP");
+    wait_for(
+        "the end of a frozen daemon",
+        || {
+            if is_alive(daemon) { Err(daemon.to_string()) } else { Ok(()) }
+        },
+    );
+    fleet.report.killed("frozen daemon");
 }
 
 #[test]
@@ -77,6 +77,9 @@ fn death_at_any_moment_harms_nobody() {
             order_and_strike(&mut fleet, &mut dice, may_freeze);
         }
         fleet.check("deaths at random moments");
+    }
+    if !may_freeze {
+        freeze(&mut fleet);
     }
     let report = fleet.finish();
     report.print("random");
@@ -94,6 +97,8 @@ fn order_and_strike(fleet: &mut Fleet, dice: &mut Dice, may_freeze: bool) {
         &["delete", "extra"],
         &["save"],
         &["scale", "extra", "+2"],
+        &["scale", "extra", "1"],
+        &["stop", "extra"],
         &[],
         &[],
         &[],

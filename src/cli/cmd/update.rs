@@ -42,7 +42,7 @@ pub fn run(cx: &Context, _args: Args) -> Result<(), CliError> {
     let now = next(&cx.home, before.daemon)?;
     if !(proc::runs_this_program(now.daemon) && proc::runs_this_program(now.keeper)) {
         return Err(CliError::Said(format!(
-            "[PM2][ERROR] `{}` did not come to serve: version {} (pid {}) goes on as before",
+            "Failed to update: `{}` did not come to serve, version {} (pid {}) goes on as before",
             program.display(),
             now.version,
             now.daemon
@@ -73,7 +73,7 @@ fn next(home: &Home, before: u32) -> Result<Serving, CliError> {
             Err(error) if clock::now().boot_ms > deadline => return Err(error),
             Ok(_) if clock::now().boot_ms > deadline => {
                 return Err(CliError::Said(format!(
-                    "[PM2][ERROR] The daemon (pid {before}) goes on as before"
+                    "Failed to update: the daemon (pid {before}) goes on as before"
                 )));
             }
             Ok(_) | Err(_) => interrupt::pause(LOOK),

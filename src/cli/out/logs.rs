@@ -130,7 +130,7 @@ impl LogPrinter {
         let start = if self.open.take().is_some() { "\n" } else { "" };
         let text = format!("… {lines} lines skipped: the terminal was too slow");
         let bytes = format!("{start}{}\n", self.colour.paint(colour::CARE, text)).into_bytes();
-        Piece { to_stderr: !matches!(self.form, Form::Prefixed { .. }), bytes }
+        Piece { to_stderr: true, bytes }
     }
 
     /// Between lines that do not follow each other, as grep has it.

@@ -261,7 +261,7 @@ async fn a_subscriber_who_never_reads_delays_nobody_and_is_told() {
     bench.run(1, 1, "seq 1 100000").await;
     assert_eq!(bench.text("out.log").lines().count(), 100_000);
 
-    let Some(Delivery::Lagged { lines }) = slow.take() else { panic!("not told") };
+    let Some(Delivery::Lagged { lines, .. }) = slow.take() else { panic!("not told") };
     let mut rest = 0;
     while let Some(Delivery::Lines(batch)) = slow.take() {
         rest += batch.lines as u64;

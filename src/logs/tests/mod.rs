@@ -7,7 +7,8 @@ mod rotate;
 mod spill;
 
 use super::{Fanout, Held, Pump, PumpNotice, SinkSpec, Source, SpillFiles, held, spill_files};
-use crate::logs::kept::{Family, Form, Kept, Shapes, inventory};
+use crate::logs::kept::{Family, Form, Kept, inventory};
+use crate::model::shapes::Shapes;
 use crate::model::{Rotation, StreamKind, WorkerId};
 use crate::sys::pipe;
 use std::os::fd::OwnedFd;

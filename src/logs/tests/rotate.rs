@@ -97,6 +97,49 @@ async fn a_log_is_cut_at_a_line_end_unless_it_is_far_over() {
 }
 
 #[tokio::test]
+async fn what_subscribers_are_told_stands_where_they_are_told_though_lines_are_cut_by_rotations() {
+    use crate::logs::{Delivery, Filter, Workers};
+    use std::os::unix::fs::{FileExt, MetadataExt};
+    let bench = Bench::new();
+    bench.rotate(small());
+    bench.attach(1, bench.sink());
+    let out = bench.pipe(1, StreamKind::Out, 1);
+    let filter = Filter { workers: Workers::All, out: true, err: true, places: false };
+    let reader = bench.fanout.subscribe(filter, 0, 64 << 20);
+    let mut written = Vec::new();
+    for number in 0..60_usize {
+        // Half lines, some far longer than a file may be, and whole ones.
+        let piece =
+            format!("{number} {}{}", "x".repeat(number * 7919 % 3000), ["", "\n", "", ""][number % 4]);
+        written.extend_from_slice(piece.as_bytes());
+        write(&out, piece.as_bytes());
+        bench.settle().await;
+    }
+    write(&out, b"end\n");
+    bench.settle().await;
+    written.extend_from_slice(b"end\n");
+    let paths =
+        rotated(&bench.path("out.log")).into_iter().map(|kept| kept.path).chain([bench.path("out.log")]);
+    let files: Vec<_> = paths.map(|path| std::fs::File::open(path).unwrap()).collect();
+    let (mut told, mut last) = (Vec::new(), (0, 0));
+    while let Some(delivery) = reader.take() {
+        let Delivery::Lines(lines) = delivery else { panic!("{delivery:?}") };
+        let spot = lines.spot.unwrap();
+        let (file, mut there) = (
+            files.iter().find(|file| file.metadata().unwrap().ino() == spot.inode).unwrap(),
+            vec![0; usize::try_from(spot.end - spot.start).unwrap()],
+        );
+        file.read_exact_at(&mut there, spot.start).unwrap();
+        assert_eq!(there, lines.bytes, "{} bytes before", told.len());
+        assert_eq!(spot.start, if last.0 == spot.inode { last.1 } else { 0 }, "nothing is left out");
+        last = (spot.inode, spot.end);
+        told.extend_from_slice(&lines.bytes);
+    }
+    assert!(files.len() > 10, "{} files", files.len());
+    assert!(told == written, "{} of {} bytes", told.len(), written.len());
+}
+
+#[tokio::test]
 async fn settings_hold_at_once_and_an_apps_own_go_before_the_homes() {
     let bench = Bench::new();
     bench.rotate(Rotation { enabled: false, ..small() });

@@ -52,6 +52,8 @@ pub struct Worker {
     app: &'static str,
     slot: u32,
     cluster: bool,
+    /// It was told to end.
+    pub ending: bool,
     /// The keeper's copy of the daemon's end.
     kept: Option<OwnedFd>,
 }
@@ -122,7 +124,7 @@ impl Fleet {
             .spawn()
             .unwrap();
         let kept = Some(ours.try_clone().unwrap());
-        self.workers.insert(run, Worker { child, app, slot, cluster, kept });
+        self.workers.insert(run, Worker { child, app, slot, cluster, ending: false, kept });
         self.give(run, ours, false);
         run
     }
@@ -139,7 +141,7 @@ impl Fleet {
             fd,
             adopted,
             preload: true,
-            ending: false,
+            ending: worker.ending,
         });
     }
 

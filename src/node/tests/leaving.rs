@@ -86,6 +86,31 @@ fn a_drained_worker_finishes_its_request_and_the_listener_stays() {
 }
 
 #[test]
+fn a_drain_that_a_daemon_may_not_have_lived_to_send_is_sent_again_and_cuts_nobody() {
+    let code = "let answer; process.on('message', () => answer());
+        require('http').createServer((q, s) => { answer = () => { s.setHeader('Content-Length', 2); s.end('ok'); }; process.send('ready'); }).listen(0);";
+    for was_sent in [true, false] {
+        let mut fleet = Fleet::new(Scheduling::Shared);
+        let (runs, address) = fleet.serve(1, code);
+        let run = runs[0];
+        let mut client = Client::connect(address).unwrap();
+        client.ask("/").unwrap();
+        fleet.wait("the request is there", |e| *e == NodeEvent::Ready { run });
+        if was_sent {
+            fleet.hub().drain(run, Duration::from_secs(2));
+        }
+        fleet.kill_daemon();
+        fleet.workers.get_mut(&run).unwrap().ending = true;
+        fleet.start_daemon();
+        fleet.hub().drain(run, Duration::from_secs(2));
+        fleet.hub().say(run, "answer".into());
+        assert_eq!(client.answer().unwrap().0, "ok", "{was_sent}");
+        fleet.disconnected(run);
+        assert_eq!(fleet.reap(run).code(), Some(0), "{was_sent}");
+    }
+}
+
+#[test]
 fn a_program_that_closes_its_server_because_it_is_stopped_keeps_its_port() {
     let mut fleet = Fleet::new(Scheduling::RoundRobin);
     let code = "const server = require('net').createServer().listen(0);

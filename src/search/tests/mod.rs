@@ -48,7 +48,7 @@ impl Rotated {
         let path = self.path();
         let live = Part::at(path.clone()).unwrap();
         let spans = Shelf::default().history(&path, live.inode, live.length);
-        Log { path, stream: StreamKind::Out, spans }
+        Log { path, stream: StreamKind::Out, spans, dates: None }
     }
 }
 

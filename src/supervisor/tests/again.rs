@@ -118,6 +118,17 @@ fn a_scale_by_so_many_adds_so_many() {
 }
 
 #[test]
+fn a_scale_down_is_answered_for_those_that_a_former_daemon_dismissed() {
+    let order = Order::Scale { name: "web".to_owned(), to: ScaleTo::To(1) };
+    cut(three, &order, |count, mut next, told| {
+        assert!(!told.contains("refuse") && !told.contains("reply"), "{count}: {told}");
+        let told = settle(&mut next);
+        assert!(told.contains("reply 1: 1 Deleted Down, 2 Deleted Down"), "{count}: {told}");
+        assert_eq!(next.records.len(), 1, "{count}: {told}");
+    });
+}
+
+#[test]
 fn a_reload_goes_on_with_those_that_were_not_replaced() {
     let order = Order::Reload { select: all(), update: Update::default(), rolling: Rolling::default() };
     let mut story = Story::with(cluster(3));

@@ -63,6 +63,27 @@ fn a_new_daemon_goes_on_with_a_stop() {
 }
 
 #[test]
+fn a_signal_or_drain_that_a_daemon_may_not_have_lived_to_send_is_sent() {
+    let mut story = Story::with(app("web"));
+    story.order(stop());
+    story.records.get_mut(&1).unwrap().untold = true;
+    story.pass(600);
+    let (next, effects) = attached(&story, alive);
+    assert_eq!(effects, "signal 1.1 2 tree; timer Kill 1000");
+    assert_eq!(attached(&next, alive).1, "timer Kill 1000", "once it is noted it is not sent again");
+
+    let mut story = Story::with(cluster(1));
+    story.listens(1);
+    story.order(reload());
+    story.spawned(2);
+    story.listens(2);
+    story.pass(600);
+    let (next, effects) = attached(&story, alive);
+    assert_eq!(effects, "drain 1.1 1000; timer RetiringKill 1000");
+    assert_eq!(attached(&next, alive).1, effects, "whoever has heard it hears no more in it");
+}
+
+#[test]
 fn a_new_daemon_finishes_a_delete() {
     let mut story = Story::with(app("web"));
     story.order(delete());

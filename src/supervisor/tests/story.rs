@@ -61,6 +61,12 @@ impl Story {
                 Effect::Forget { run } => {
                     self.records.remove(&run.entry);
                 }
+                Effect::Signal { run, .. } | Effect::SayShutdown { run } => {
+                    // As the owner notes it.
+                    if let Some(record) = self.records.get_mut(&run.entry) {
+                        record.untold = false;
+                    }
+                }
                 Effect::Timer { key, .. } => {
                     let kind = format!("{:?}", key.kind);
                     self.timers.insert((key.worker.0, kind), *key);

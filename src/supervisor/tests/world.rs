@@ -486,6 +486,8 @@ impl World {
 
     fn signal(&mut self, run: Run, signal: i32) {
         let Some(held) = self.keeper.get_mut(&run.entry) else { return };
+        // Carried out, it is noted there.
+        held.record.untold = false;
         if held.children && signal == 9 {
             held.children = false;
             self.mail.push((run.entry, Event::TreeGone { run }));

@@ -218,6 +218,8 @@ mod tests {
             inode,
             end,
             shared: false,
+            dates: None,
+            rotated_dates: None,
         };
         let mut cursors = Cursors::default();
         assert_eq!(cursors.reach(&file(1, 10)), None);

@@ -6,15 +6,18 @@ use super::page::Page;
 use crate::cli::cmd::context::Context;
 use crate::cli::error::CliError;
 use crate::client::{CallError, Client, Incoming, Next, Stream};
+use crate::model::WorkerId;
+use crate::model::date::DateFormat;
 use crate::proto::push::StreamKind;
 use crate::proto::request::LogsRequest;
 use crate::proto::{LogBatch, LogFile, LogHeader, Push, Reply, Request};
 use crate::search::{Line, Log, Merged, Part, Query, Shelf, Watch};
 use crate::sys::clock;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A daemon that went away is back after its keeper restarted it: well within a second, unless it crash-loops.
@@ -39,6 +42,10 @@ pub struct Reader<'a> {
     watches: HashMap<usize, Watch>,
     /// Each path's header, for lines that are read from it.
     headers: HashMap<String, LogHeader>,
+    /// How each path's lines are dated.
+    dates: HashMap<String, Arc<DateFormat>>,
+    /// Formats of dates in names of rotated files.
+    names: BTreeSet<String>,
     own_log: Option<String>,
     shown_ms: u64,
     /// Lines that were not sent and that no file had, as far as that is known; while some are looked for.
@@ -76,6 +83,8 @@ impl<'a> Reader<'a> {
             cursors: Cursors::default(),
             watches: HashMap::new(),
             headers: HashMap::new(),
+            dates: HashMap::new(),
+            names: BTreeSet::new(),
             own_log: None,
             shown_ms: 0,
             missing: None,
@@ -144,7 +153,11 @@ impl<'a> Reader<'a> {
                 }
             }
             Incoming::Push { push: Push::HistoryEnd, .. } => return Ok(!self.request.follow),
-            Incoming::Push { push: Push::Lagged { lines }, .. } => self.lagged(lines)?,
+            Incoming::Push { push: Push::Lagged { lines, unplaced }, .. } => self.lagged(lines, unplaced)?,
+            Incoming::Push { push: Push::LogTrouble { worker, name, what }, .. } => {
+                self.page.rest()?;
+                self.cx.warn(late(&name, worker, what.as_deref()))?;
+            }
             Incoming::Push { push: Push::Changed(change), .. } => self.page.event(&change)?,
             Incoming::Push { push: Push::Fleet { .. } | Push::Unknown, .. } => {}
             Incoming::Reply { reply: Reply::Error(error), .. } => return Err(error.into()),
@@ -162,13 +175,14 @@ impl<'a> Reader<'a> {
         if self.query.last == Some(0) && !self.plain {
             return Ok(());
         }
-        let mut shelf = Shelf::default();
+        let mut shelf = self.shelf();
         let mut logs: Vec<(LogHeader, Log)> = Vec::new();
         for file in files {
             let path = PathBuf::from(&file.path);
             let spans = shelf.history(&path, file.inode, file.end);
             if !spans.is_empty() {
-                logs.push((header(file), Log { path, stream: file.stream, spans }));
+                let dates = self.dates.get(&file.path).cloned();
+                logs.push((header(file), Log { path, stream: file.stream, spans, dates }));
             }
         }
         if !self.plain {
@@ -224,7 +238,15 @@ impl<'a> Reader<'a> {
             self.own_log = Some(file.path.clone());
         }
         self.headers.insert(file.path.clone(), header(&file));
+        self.names.extend(file.rotated_dates.clone());
+        if let Some(format) = &file.dates {
+            self.dates.insert(file.path.clone(), Arc::new(DateFormat::new(format)));
+        }
         self.cursors.reach(&file)
+    }
+
+    fn shelf(&self) -> Shelf {
+        Shelf::of_formats(self.names.iter().map(String::as_str))
     }
 
     fn fill_or_warn(&mut self, missed: &[(String, Mark, Place)]) -> Result<(), CliError> {
@@ -242,7 +264,7 @@ impl<'a> Reader<'a> {
     /// What stands in files between two places each, in time order, as if it came now: how many lines that was, and of
     /// which logs some are gone.
     fn fill(&mut self, missed: &[(String, Mark, Place)]) -> Result<(i64, Vec<String>), CliError> {
-        let mut shelf = Shelf::default();
+        let mut shelf = self.shelf();
         let mut gone = Vec::new();
         let known = missed.iter().filter_map(|missed| Some((self.headers.get(&missed.0)?.clone(), missed)));
         let (headers, logs): (Vec<LogHeader>, Vec<Log>) = known
@@ -251,7 +273,8 @@ impl<'a> Reader<'a> {
                 if !missed.whole {
                     gone.push(path.clone());
                 }
-                let log = Log { path: path.into(), stream: header.stream, spans: missed.spans };
+                let dates = self.dates.get(path).cloned();
+                let log = Log { path: path.into(), stream: header.stream, spans: missed.spans, dates };
                 (header, log)
             })
             .unzip();
@@ -298,7 +321,7 @@ impl<'a> Reader<'a> {
                 self.show(header, bytes)
             }
             Step::Partly(from, offset) => {
-                let known = lines_between(&spot.path, header.stream, from, offset);
+                let known = lines_between(&mut self.shelf(), &spot.path, header.stream, from, offset);
                 let mut ends = memchr::memchr_iter(b'\n', bytes);
                 let start =
                     known.checked_sub(1).map_or(0, |last| ends.nth(last).map_or(bytes.len(), |end| end + 1));
@@ -330,13 +353,17 @@ impl<'a> Reader<'a> {
         Ok(shown?)
     }
 
-    /// The daemon kept no more of what comes: it is in the files, unless they were removed meanwhile.
-    fn lagged(&mut self, lines: u64) -> Result<(), CliError> {
+    /// The daemon kept no more of what comes: it is in the files, but for what is in none or shares
+    /// one with others, unless they were removed meanwhile.
+    fn lagged(&mut self, lines: u64, unplaced: Option<u64>) -> Result<(), CliError> {
         let missed = self.cursors.read_ahead();
         let (found, gone) = self.fill(&missed)?;
-        if !self.cursors.are_all_exact() {
-            self.page.lagged(lines)?;
-        } else if self.missing.is_some() || !gone.is_empty() {
+        let unplaced = unplaced.unwrap_or(if self.cursors.are_all_exact() { 0 } else { lines });
+        if unplaced > 0 {
+            self.page.lagged(unplaced)?;
+        }
+        let lines = lines.saturating_sub(unplaced);
+        if self.missing.is_some() || !gone.is_empty() {
             let lines = i64::try_from(lines).unwrap_or(i64::MAX);
             self.missing = Some(self.missing.unwrap_or(0).saturating_add(lines).saturating_sub(found));
         }
@@ -374,6 +401,14 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// A disk that is full or hangs keeps lines from whoever follows them too.
+fn late(name: &str, worker: WorkerId, what: Option<&str>) -> String {
+    match what {
+        Some(what) => format!("log of {name} ({worker}): failed to {what}; its lines come late"),
+        None => format!("log of {name} ({worker}): written again"),
+    }
+}
+
 fn header(file: &LogFile) -> LogHeader {
     LogHeader {
         id: 0,
@@ -391,9 +426,9 @@ fn header(file: &LogFile) -> LogHeader {
 }
 
 /// How many lines of a file were shown already.
-fn lines_between(path: &str, stream: StreamKind, from: Place, to: u64) -> usize {
-    let spans = Shelf::default().between(path.as_ref(), from, None, (from.0, to)).spans;
-    let log = Log { path: path.into(), stream, spans };
+fn lines_between(shelf: &mut Shelf, path: &str, stream: StreamKind, from: Place, to: u64) -> usize {
+    let spans = shelf.between(path.as_ref(), from, None, (from.0, to)).spans;
+    let log = Log { path: path.into(), stream, spans, dates: None };
     let query = Query::default();
     Merged::new(vec![log], &query).filter(|(_, line)| line.bytes.ends_with(b"\n")).count()
 }

@@ -1,8 +1,13 @@
-//! PM2's date formats: the letters of dayjs (day.js.org/docs/en/display/format), in the system's time zone.
+//! PM2's date formats: the letters of dayjs (day.js.org/docs/en/display/format), in the system's time zone. `read` is the
+//! way back.
+
+mod read;
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 use std::fmt::Write;
+
+pub use read::Read;
 
 /// A compiled format.
 #[derive(Debug, Clone)]
