@@ -98,7 +98,7 @@ impl Owner {
             Ok(blob) => complain("keep a record", self.link.blob(run.entry, &blob)),
             Err(error) => tracing::error!(%error, "failed to write a record"),
         }
-        self.note_state(&record);
+        self.unwritten.insert(run.entry);
     }
 
     fn forget(&mut self, run: Run) {

@@ -115,7 +115,7 @@ mod tests {
         // Killed while it was being copied, or before the log was cut; more was said since.
         for copied in [0, 1000, text.len()] {
             std::fs::write(&log, format!("{text}more\n")).unwrap();
-            std::fs::write(&tmp, &text[..copied]).unwrap();
+            std::fs::write(&tmp, text.as_bytes().get(..copied).unwrap()).unwrap();
             assert_eq!(rotate(), None);
             assert_eq!((tmp.exists(), std::fs::read(&log).unwrap().len()), (false, text.len() + 5));
         }

@@ -223,6 +223,16 @@ impl Fleet {
             .collect();
         let counted = self.of("crashy")[0]["pm2_env"]["restart_time"].as_u64().unwrap();
         self.report.crashes(&runs, counted);
+        if self.report.restarts_differ() {
+            let said = std::fs::read_to_string(self.home.path().join("pmon.log")).unwrap();
+            let of_it = ["\"crashy\"", "nobody handed", "took over", "keeper is gone", "daemon serves"];
+            let target = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target/faults-restarts.log");
+            let lines: Vec<&str> =
+                said.lines().filter(|line| of_it.iter().any(|word| line.contains(word))).collect();
+            // For people, who will want to see which was not counted.
+            drop(std::fs::write(target, format!("{}\n{text}", lines.join("\n"))));
+        }
+        self.report.check_restarts();
     }
 
     /// Points that anybody has passed.
