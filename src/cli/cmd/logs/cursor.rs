@@ -274,6 +274,8 @@ mod tests {
             inode,
             end,
             shared: false,
+            dates: None,
+            rotated_dates: None,
         };
         for end in [file(0, 0), file(inode, 4)] {
             let mut cursors = Cursors::default();
