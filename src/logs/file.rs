@@ -164,10 +164,14 @@ impl Files {
             .is_some_and(|handle| handle.seekable)
     }
 
-    /// From now on only the stream `token` may write here: it has a batch to end.
-    pub fn reserve(&self, path: &Path, token: u64) {
+    /// From now on only the stream `token` may write here: it has a batch to end, which was begun at this place.
+    pub fn reserve(&self, path: &Path, token: u64, begun: Place) {
         if let Some(file) = self.lock().files.get_mut(path) {
             file.reserved.get_or_insert(token);
+            // Who subscribes before the batch is repeated must be told where history ends.
+            if file.end == Place::default() {
+                file.end = begun;
+            }
         }
     }
 
@@ -414,7 +418,8 @@ mod tests {
         let path = dir.path().join("x.log");
         let files = files(&path);
         files.enlist(&path);
-        files.reserve(&path, 1);
+        files.reserve(&path, 1, Place { inode: 3, offset: 5 });
+        assert_eq!((files.end(&path), files.told_end(&path).offset), (None, 5));
         assert!(matches!(files.place(&path, 2), Err(LogError::Reserved { .. })));
         assert!(files.place(&path, 1).is_ok());
         files.release(&path, 1);

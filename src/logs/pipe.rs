@@ -401,8 +401,14 @@ impl Stream {
 
     /// While a batch is to be repeated, its files are this stream's alone.
     fn guard(&self, files: &Files) {
-        for path in self.sink.paths() {
-            if self.owes() { files.reserve(path, self.token) } else { files.unreserve(path, self.token) }
+        let owed = self.record.published().map_or([None; 2], |batch| batch.places.map(Some));
+        for (path, place) in
+            self.sink.paths.iter().zip(owed).filter_map(|(p, place)| Some((p.as_ref()?, place)))
+        {
+            match place {
+                Some(place) => files.reserve(path, self.token, place),
+                None => files.unreserve(path, self.token),
+            }
         }
     }
 }

@@ -1,9 +1,11 @@
 //! A span in blocks of whole lines, read forwards through one buffer.
 
 use super::chain::Span;
+use super::held::Held;
 use flate2::read::MultiGzDecoder;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 /// A line that gets longer than this is passed on in pieces.
@@ -105,7 +107,7 @@ impl Blocks {
 }
 
 impl Source {
-    /// A file that was compressed since it was found is read as such.
+    /// A file that was renamed or compressed since it was found is read as such.
     fn open(span: &Span) -> io::Result<Source> {
         let packed = |path: &PathBuf| {
             let file = BufReader::with_capacity(64 << 10, File::open(path)?);
@@ -120,7 +122,15 @@ impl Source {
                 path.push(".gz");
                 packed(&path.into()).map_err(|_neither: io::Error| e)
             }
-            opened => Ok(Source::Plain(opened?)),
+            opened => {
+                let file = opened?;
+                if file.metadata()?.ino() == span.part.inode {
+                    return Ok(Source::Plain(file));
+                }
+                // It was put aside, and this is the next one.
+                let moved = Held::find(&span.part.path, span.part.inode).ok_or(io::ErrorKind::NotFound)?;
+                Ok(Source::Plain(moved.into_file()))
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! A log and what rotation made of it: `web-out__2026-11-22_00-00-00.log`, perhaps with a counter before `.log` and `.gz`
 //! behind it, beside `web-out.log`. Files are told apart by inode, because their names change.
 
+use super::held::Held;
 use super::tail;
 use crate::model::shapes::Shapes;
 use std::collections::{BTreeSet, HashMap};
@@ -9,6 +10,9 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+/// A log that is put aside whenever it is looked at is looked at so often.
+const PATIENCE: usize = 20;
 
 /// One file of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +88,15 @@ fn modified(facts: &Metadata) -> i64 {
     facts.mtime() * 1000 + facts.mtime_nsec() / 1_000_000
 }
 
+/// What stands between two places of a log.
+#[derive(Debug)]
+pub struct Missed {
+    /// As far as it is there.
+    pub spans: Vec<Span>,
+    /// Nothing of it was removed.
+    pub whole: bool,
+}
+
 /// Directories that were looked at once, because a thousand logs stand in one.
 #[derive(Debug, Default)]
 pub struct Shelf {
@@ -99,15 +112,34 @@ impl Shelf {
 
     /// All files of a log, oldest first; the live one, if it is there, is last.
     pub fn chain(&mut self, log: &Path) -> Vec<Part> {
+        let mut before = Part::at(log.to_owned()).ok();
         let mut parts = self.rotated(log);
-        parts.extend(Part::at(log.to_owned()).ok());
+        let mut live = Part::at(log.to_owned()).ok();
+        for _ in 0..PATIENCE {
+            let inode = |part: &Option<Part>| part.as_ref().map(|part| part.inode);
+            if inode(&before) == inode(&live) {
+                break;
+            }
+            // It was put aside meanwhile, perhaps under a name that is not among these.
+            self.names.clear();
+            before = live;
+            parts = self.rotated(log);
+            live = Part::at(log.to_owned()).ok();
+        }
+        parts.extend(live);
         parts
     }
 
     /// What stands before the byte `end` of the file `inode`, in that file and older ones. 0: no file is written yet.
     pub fn history(&mut self, log: &Path, inode: u64, end: u64) -> Vec<Span> {
-        let parts = self.chain(log);
-        let last = parts.iter().rposition(|part| part.inode == inode && !part.packed);
+        let mut parts = self.chain(log);
+        let this = |part: &Part| part.inode == inode && !part.packed;
+        if inode != 0 && !parts.iter().any(this) {
+            // It may have been put aside after the directory was looked at.
+            self.names.clear();
+            parts = self.chain(log);
+        }
+        let last = parts.iter().rposition(this);
         // A file that is gone was compressed a moment ago; the one that took its place is not history.
         let count = last.map_or_else(
             || parts.len() - usize::from(parts.last().is_some_and(|part| part.path == log)),
@@ -120,14 +152,32 @@ impl Shelf {
         spans
     }
 
-    /// What was written after the byte `from` of the file `inode` and stands in [`Shelf::history`].
-    pub fn between(&mut self, log: &Path, from: (u64, u64), to: (u64, u64)) -> Vec<Span> {
+    /// What was written after the byte `from` of the file `inode` and stands in [`Shelf::history`]. `held`: that file, if
+    /// it could be kept open.
+    pub fn between(
+        &mut self,
+        log: &Path,
+        (inode, offset): (u64, u64),
+        held: Option<&Held>,
+        to: (u64, u64),
+    ) -> Missed {
+        if inode != to.0 {
+            // Names that were read before the last rotation would leave out what it put aside.
+            self.names.clear();
+        }
         let mut spans = self.history(log, to.0, to.1);
-        let (inode, offset) = from;
-        let known = spans.iter().rposition(|span| span.part.inode == inode && !span.part.packed);
-        // It was rotated and compressed since: the newest that is long enough.
-        let packed = || spans.iter().rposition(|span| span.part.packed && span.part.length >= offset);
-        let Some(first) = known.or_else(packed) else { return Vec::new() };
+        let name = held.and_then(Held::path);
+        let Some(first) = position(&spans, (inode, offset), name.as_deref()) else {
+            // All that is certainly newer.
+            let known = name.as_deref().and_then(|name| {
+                let old = age(log, name)?;
+                spans.iter().position(|span| age(log, &span.part.path).is_none_or(|age| age > old))
+            });
+            spans.drain(..known.unwrap_or(spans.len().saturating_sub(1)));
+            let rest = held.and_then(Held::part).filter(|part| part.inode != to.0 && part.length > offset);
+            spans.splice(..0, rest.map(|part| Span { lead: offset, from: offset, ..part.whole() }));
+            return Missed { spans, whole: inode == 0 };
+        };
         spans.drain(..first);
         if let Some(span) = spans.first_mut() {
             // Shorter than it was: it was emptied, and what is there is new.
@@ -135,7 +185,18 @@ impl Shelf {
             span.lead = span.from;
         }
         spans.retain(|span| span.from < span.to);
-        spans
+        Missed { spans, whole: true }
+    }
+
+    /// Whether the file `inode` of a log came before the one that is held, or is there no more.
+    pub fn is_older(&mut self, log: &Path, inode: u64, held: &Held) -> bool {
+        let Some(this) = held.part() else { return false };
+        self.names.clear();
+        let spans: Vec<Span> = self.chain(log).into_iter().map(Part::whole).collect();
+        let other = spans.iter().rposition(|span| span.part.inode == inode && !span.part.packed);
+        let this = position(&spans, (this.inode, 0), held.path().as_deref());
+        // What is removed of a log is its oldest: if the held one is, all others are newer.
+        other.is_none_or(|other| this.is_some_and(|this| other < this))
     }
 
     fn rotated(&mut self, log: &Path) -> Vec<Part> {
@@ -171,6 +232,29 @@ impl Shelf {
         }
         parts.into_iter().map(|(_, part)| part).collect()
     }
+}
+
+/// Which of these was read up to the byte `offset`; it may have been compressed since.
+fn position(spans: &[Span], (inode, offset): (u64, u64), name: Option<&Path>) -> Option<usize> {
+    let known = spans.iter().rposition(|span| span.part.inode == inode && !span.part.packed);
+    known.or_else(|| match name {
+        Some(name) => spans.iter().position(|span| is_made_of(&span.part, name)),
+        // The newest that is long enough.
+        None if inode != 0 => spans.iter().rposition(|span| span.part.packed && span.part.length >= offset),
+        None => None,
+    })
+}
+
+fn is_made_of(part: &Part, plain: &Path) -> bool {
+    part.packed && part.path.with_extension("") == plain
+}
+
+/// What the rotated files of a log are sorted by; `None` for the log itself.
+fn age(log: &Path, rotated: &Path) -> Option<Vec<u64>> {
+    let log = std::fs::canonicalize(log).unwrap_or_else(|_gone| log.to_owned());
+    let stem = format!("{}__", log.file_stem()?.to_str()?);
+    let name = rotated.file_name()?.to_str()?;
+    Some(numbers(name.strip_suffix(".gz").unwrap_or(name).strip_prefix(&stem)?))
 }
 
 fn names(dir: &Path) -> BTreeSet<String> {
@@ -282,13 +366,55 @@ mod tests {
         std::fs::write(&log, "three").unwrap();
         let new = Part::at(log.clone()).unwrap().inode;
         let ends = |from, to| {
-            let spans = Shelf::default().between(&log, from, to);
-            spans.iter().map(|span| (span.part.inode, span.from, span.to)).collect::<Vec<_>>()
+            let missed = Shelf::default().between(&log, from, None, to);
+            assert!(missed.whole);
+            missed.spans.iter().map(|span| (span.part.inode, span.from, span.to)).collect::<Vec<_>>()
         };
         assert_eq!(ends((old, 4), (new, 5)), [(old, 4, 7), (new, 0, 5)]);
         assert_eq!(ends((old, 4), (old, 6)), [(old, 4, 6)]);
         assert_eq!(ends((new, 5), (new, 5)), []);
         assert_eq!(ends((new, 9), (new, 5)), [(new, 0, 5)], "it was emptied");
         assert_eq!(Shelf::default().history(&log, 0, 0).len(), 1, "no file is written yet");
+    }
+
+    #[test]
+    fn what_lies_between_begins_in_the_held_file_though_it_was_compressed_or_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().canonicalize().unwrap();
+        let log = dir.join("x.log");
+        let aside = |day: u32| dir.join(format!("x__2026-01-0{day}.log"));
+        let pack = |path: &Path, text: &[u8]| {
+            let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            std::io::Write::write_all(&mut packer, text).unwrap();
+            std::fs::write(format!("{}.gz", path.display()), packer.finish().unwrap()).unwrap();
+            std::fs::remove_file(path).unwrap();
+        };
+        std::fs::write(&log, "one two").unwrap();
+        let old = Part::at(log.clone()).unwrap().inode;
+        let held = Held::find(&log, old).unwrap();
+        for day in 1..=3 {
+            std::fs::rename(&log, aside(day)).unwrap();
+            std::fs::write(&log, format!("of day {day}")).unwrap();
+        }
+        let new = Part::at(log.clone()).unwrap().inode;
+        let read = |whole| {
+            let missed = Shelf::default().between(&log, (old, 4), Some(&held), (new, 5));
+            assert_eq!(missed.whole, whole);
+            let paths = missed.spans.iter().map(|span| (span.part.path.clone(), span.from));
+            paths.collect::<Vec<_>>()
+        };
+        let newer = [(aside(2), 0), (aside(3), 0), (log.clone(), 0)];
+        assert_eq!(read(true), [&[(aside(1), 4)], &newer[..]].concat());
+        assert!(!Shelf::default().is_older(&log, new, &held));
+        let later = Held::find(&log, new).unwrap();
+        assert!(Shelf::default().is_older(&log, old, &later));
+        pack(&aside(1), b"one two");
+        pack(&aside(2), b"of day 1");
+        let packed = |day| PathBuf::from(format!("{}.gz", aside(day).display()));
+        assert_eq!(read(true)[..2], [(packed(1), 4), (packed(2), 0)]);
+        std::fs::remove_file(packed(1)).unwrap();
+        let left = read(false);
+        assert_eq!(std::fs::read(&left[0].0).unwrap(), b"one two", "it is still open");
+        assert_eq!((left[0].1, left[1].0.clone(), left.len()), (4, packed(2), 4));
     }
 }

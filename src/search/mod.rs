@@ -12,6 +12,7 @@ mod back;
 mod block;
 pub mod chain;
 pub mod fold;
+mod held;
 mod merge;
 mod narrow;
 mod pattern;
@@ -26,7 +27,8 @@ mod times;
 mod watch;
 pub mod when;
 
-pub use chain::{Part, Shelf, Span};
+pub use chain::{Missed, Part, Shelf, Span};
+pub use held::Held;
 pub use merge::{Log, Merged};
 pub use pattern::{Pattern, PatternError};
 pub use query::Query;

@@ -1,7 +1,7 @@
 //! The loop of `logs`: history from the files, then what the daemon sends; over its death, and over a terminal that is
 //! slower than the apps.
 
-use super::cursor::{self, Cursors, Place, Step};
+use super::cursor::{Cursors, Mark, Place, Step};
 use super::page::Page;
 use crate::cli::cmd::context::Context;
 use crate::cli::error::CliError;
@@ -48,6 +48,8 @@ pub struct Reader<'a> {
     names: BTreeSet<String>,
     own_log: Option<String>,
     shown_ms: u64,
+    /// Lines that were not sent and that no file had, as far as that is known; while some are looked for.
+    missing: Option<i64>,
 }
 
 /// How a connection ended.
@@ -85,6 +87,7 @@ impl<'a> Reader<'a> {
             names: BTreeSet::new(),
             own_log: None,
             shown_ms: 0,
+            missing: None,
         }
     }
 
@@ -114,6 +117,7 @@ impl<'a> Reader<'a> {
             let patience = if self.page.needs_lines() { QUIET } else { Duration::from_secs(3600) };
             let next = match stream.next_for(io::stdout(), Some(Duration::ZERO))? {
                 Next::Quiet => {
+                    self.tell_missing()?;
                     self.page.rest()?;
                     stream.next_for(io::stdout(), Some(patience))?
                 }
@@ -202,7 +206,12 @@ impl<'a> Reader<'a> {
                 self.page.line(*source, &line, true)?;
             }
         }
-        for (path, error) in lines.trouble() {
+        self.trouble(lines.trouble())
+    }
+
+    fn trouble(&mut self, trouble: Vec<(PathBuf, io::Error)>) -> Result<(), CliError> {
+        for (path, error) in trouble {
+            self.page.rest()?;
             self.cx.warn(format!("failed to read {}: {error}", path.display()))?;
         }
         Ok(())
@@ -216,10 +225,12 @@ impl<'a> Reader<'a> {
                 missed.push((file.path.clone(), from, to));
             }
         }
-        self.fill(&missed)
+        // What the last daemon did not send is among this.
+        self.missing = None;
+        self.fill_or_warn(&missed)
     }
 
-    fn know(&mut self, file: &LogFile) -> Option<(Place, Place)> {
+    fn know(&mut self, file: &LogFile) -> Option<(Mark, Place)> {
         let mut file = file.clone();
         if file.worker.is_none() {
             // Its lines do not say where they stand: it is read up to its last line whenever one comes.
@@ -238,31 +249,61 @@ impl<'a> Reader<'a> {
         Shelf::of_formats(self.names.iter().map(String::as_str))
     }
 
-    /// What stands in files between two places each, in time order, as if it came now.
-    fn fill(&mut self, missed: &[(String, Place, Place)]) -> Result<(), CliError> {
+    fn fill_or_warn(&mut self, missed: &[(String, Mark, Place)]) -> Result<(), CliError> {
+        let (found, gone) = self.fill(missed)?;
+        if let Some(missing) = &mut self.missing {
+            *missing = missing.saturating_sub(found);
+        }
+        for path in gone {
+            self.page.rest()?;
+            self.cx.warn(format!("Lines of {path} are missing: they were removed before they were shown"))?;
+        }
+        Ok(())
+    }
+
+    /// What stands in files between two places each, in time order, as if it came now: how many lines that was, and of
+    /// which logs some are gone.
+    fn fill(&mut self, missed: &[(String, Mark, Place)]) -> Result<(i64, Vec<String>), CliError> {
         let mut shelf = self.shelf();
+        let mut gone = Vec::new();
         let known = missed.iter().filter_map(|missed| Some((self.headers.get(&missed.0)?.clone(), missed)));
         let (headers, logs): (Vec<LogHeader>, Vec<Log>) = known
             .map(|(header, (path, from, to))| {
-                let log = cursor::between(&mut shelf, path, header.stream, *from, *to);
-                (header, Log { dates: self.dates.get(path).cloned(), ..log })
+                let missed = shelf.between(path.as_ref(), from.place, from.held.as_deref(), *to);
+                if !missed.whole {
+                    gone.push(path.clone());
+                }
+                let dates = self.dates.get(path).cloned();
+                let log = Log { path: path.into(), stream: header.stream, spans: missed.spans, dates };
+                (header, log)
             })
             .unzip();
         let query = Query { timed: true, ..Query::default() };
-        for (log, line) in Merged::new(logs, &query) {
+        let mut lines = Merged::new(logs, &query);
+        let mut count = 0;
+        for (log, line) in lines.by_ref() {
+            count += i64::from(line.bytes.ends_with(b"\n"));
             if let Some(header) = headers.get(log) {
                 let at_ms = line.at_ms.filter(|_| line.known);
                 self.show(&LogHeader { at_ms, ..header.clone() }, &line.bytes)?;
             }
         }
-        Ok(())
+        for (path, error) in lines.trouble() {
+            if error.kind() != io::ErrorKind::NotFound {
+                self.trouble(vec![(path, error)])?;
+                continue;
+            }
+            // It was removed after it was found.
+            gone.push(path.display().to_string());
+        }
+        Ok((count, gone))
     }
 
     fn batch(&mut self, batch: &LogBatch) -> Result<(), CliError> {
         let LogBatch { header, bytes } = batch;
         if let (None, Some(path)) = (header.worker, self.own_log.clone()) {
             let missed = self.cursors.advance(&path).map(|(from, to)| (path, from, to));
-            return self.fill(missed.as_slice());
+            return self.fill_or_warn(missed.as_slice());
         }
         let Some(spot) = &header.spot else { return self.show(header, bytes) };
         if !self.headers.contains_key(&spot.path) {
@@ -271,9 +312,12 @@ impl<'a> Reader<'a> {
         }
         match self.cursors.take(spot) {
             Step::Show => self.show(header, bytes),
-            Step::Known => Ok(()),
+            Step::Known => {
+                self.is_known(bytes);
+                Ok(())
+            }
             Step::Fill(from, to) => {
-                self.fill(&[(spot.path.clone(), from, to)])?;
+                self.fill_or_warn(&[(spot.path.clone(), from, to)])?;
                 self.show(header, bytes)
             }
             Step::Partly(from, offset) => {
@@ -281,7 +325,9 @@ impl<'a> Reader<'a> {
                 let mut ends = memchr::memchr_iter(b'\n', bytes);
                 let start =
                     known.checked_sub(1).map_or(0, |last| ends.nth(last).map_or(bytes.len(), |end| end + 1));
-                self.show(header, bytes.get(start..).unwrap_or_default())
+                let (known, fresh) = bytes.split_at(start.min(bytes.len()));
+                self.is_known(known);
+                self.show(header, fresh)
             }
         }
     }
@@ -307,14 +353,39 @@ impl<'a> Reader<'a> {
         Ok(shown?)
     }
 
-    /// The daemon kept no more of what comes: it is in the files, but for what is in none or shares one with others.
+    /// The daemon kept no more of what comes: it is in the files, but for what is in none or shares
+    /// one with others, unless they were removed meanwhile.
     fn lagged(&mut self, lines: u64, unplaced: Option<u64>) -> Result<(), CliError> {
         let missed = self.cursors.read_ahead();
-        self.fill(&missed)?;
-        match unplaced.unwrap_or(if self.cursors.are_all_exact() { 0 } else { lines }) {
-            0 => Ok(()),
-            lost => Ok(self.page.lagged(lost)?),
+        let (found, gone) = self.fill(&missed)?;
+        let unplaced = unplaced.unwrap_or(if self.cursors.are_all_exact() { 0 } else { lines });
+        if unplaced > 0 {
+            self.page.lagged(unplaced)?;
         }
+        let lines = lines.saturating_sub(unplaced);
+        if self.missing.is_some() || !gone.is_empty() {
+            let lines = i64::try_from(lines).unwrap_or(i64::MAX);
+            self.missing = Some(self.missing.unwrap_or(0).saturating_add(lines).saturating_sub(found));
+        }
+        Ok(())
+    }
+
+    /// These lines came, and had been found in a file before.
+    fn is_known(&mut self, bytes: &[u8]) {
+        if let Some(missing) = &mut self.missing {
+            *missing += memchr::memchr_iter(b'\n', bytes).count() as i64;
+        }
+    }
+
+    /// All that came was compared with what was found.
+    fn tell_missing(&mut self) -> Result<(), CliError> {
+        if let Some(lines) = self.missing.and_then(|lines| u64::try_from(lines).ok())
+            && lines > 0
+        {
+            self.missing = Some(0);
+            self.page.lagged(lines)?;
+        }
+        Ok(())
     }
 
     /// Waits for the daemon that the keeper is starting again.
@@ -356,7 +427,8 @@ fn header(file: &LogFile) -> LogHeader {
 
 /// How many lines of a file were shown already.
 fn lines_between(shelf: &mut Shelf, path: &str, stream: StreamKind, from: Place, to: u64) -> usize {
-    let log = cursor::between(shelf, path, stream, from, (from.0, to));
+    let spans = shelf.between(path.as_ref(), from, None, (from.0, to)).spans;
+    let log = Log { path: path.into(), stream, spans, dates: None };
     let query = Query::default();
     Merged::new(vec![log], &query).filter(|(_, line)| line.bytes.ends_with(b"\n")).count()
 }
