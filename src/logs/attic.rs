@@ -17,8 +17,9 @@ use std::time::Duration;
 
 /// Between two looks at the directories, while there is always something new.
 const PAUSE_MS: u64 = 200;
-/// After this without a write a file may be compressed: longer than the pump goes on writing to one that was renamed.
-const SETTLED_MS: i128 = 1000;
+/// After this without a write a file may be compressed: longer than the pump goes on writing to one that was renamed, and
+/// long enough for those who follow the log to come by while it is as it was.
+const SETTLED_MS: i128 = 5000;
 /// A look also when nothing was rotated: files get old, settings of the disk change.
 const LOOK_MS: u64 = 3_600_000;
 

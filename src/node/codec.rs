@@ -200,7 +200,7 @@ impl<T> Outbox<T> {
             } else if let Some(line) = self.urgent.front() {
                 send(Piece { bytes: line, handle: None, begins: true })
                     .map(|n| self.begun = self.urgent.pop_front().map(|line| (line, n)))
-            } else if let (Some(item), None) = (self.queue.front(), &self.unacknowledged) {
+            } else if let Some(item) = self.queue.front().filter(|item| self.may_go(item)) {
                 let handle = item.handle.as_ref().map(|(fd, _)| fd.as_fd());
                 send(Piece { bytes: &item.line, handle, begins: true }).map(|n| self.begin(n))
             } else {
@@ -215,13 +215,21 @@ impl<T> Outbox<T> {
         }
     }
 
+    /// One handle at a time. Lines without one go on behind it, in order: an answer that waited here would be lost with this
+    /// daemon, and the question is not asked twice.
+    fn may_go(&self, item: &Item<T>) -> bool {
+        item.handle.is_none() || self.unacknowledged.is_none()
+    }
+
     /// The first of the queue is on its way, `written` bytes of it and its descriptor.
     fn begin(&mut self, written: usize) {
         let Some(item) = self.queue.pop_front() else { return };
         if item.droppable {
             self.droppable_bytes -= item.line.len();
         }
-        self.unacknowledged = item.handle.map(|(_, purpose)| purpose);
+        if let Some((_fd, purpose)) = item.handle {
+            self.unacknowledged = Some(purpose);
+        }
         self.begun = Some((item.line, written));
     }
 }
@@ -275,17 +283,18 @@ mod tests {
     }
 
     #[test]
-    fn everything_waits_behind_an_unacknowledged_handle_but_acknowledgements() {
+    fn a_handle_waits_behind_an_unacknowledged_one_and_what_follows_it_too_but_acknowledgements() {
         let mut outbox = Outbox::default();
         outbox.push(b"1".to_vec());
         outbox.push_handle(b"2".to_vec(), some_fd(), "two");
         outbox.push(b"3".to_vec());
         outbox.push_handle(b"4".to_vec(), some_fd(), "four");
-        assert_eq!(written(&mut outbox), "12*");
+        outbox.push(b"5".to_vec());
+        assert_eq!(written(&mut outbox), "12*3");
         outbox.push_acknowledgement(b"A".to_vec());
         assert_eq!(written(&mut outbox), "A");
         assert_eq!(outbox.acknowledged(), Some("two"));
-        assert_eq!(written(&mut outbox), "34*");
+        assert_eq!(written(&mut outbox), "4*5");
         assert_eq!(outbox.acknowledged(), Some("four"));
         assert_eq!(outbox.acknowledged(), None, "a stray one");
     }

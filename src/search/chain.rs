@@ -239,8 +239,12 @@ fn position(spans: &[Span], (inode, offset): (u64, u64), name: Option<&Path>) ->
     let known = spans.iter().rposition(|span| span.part.inode == inode && !span.part.packed);
     known.or_else(|| match name {
         Some(name) => spans.iter().position(|span| is_made_of(&span.part, name)),
-        // The newest that is long enough.
-        None if inode != 0 => spans.iter().rposition(|span| span.part.packed && span.part.length >= offset),
+        // If only one can be it.
+        None if inode != 0 => {
+            let mut long =
+                spans.iter().enumerate().filter(|(_, span)| span.part.packed && span.part.length >= offset);
+            long.next().map(|(at, _)| at).filter(|_| long.next().is_none())
+        }
         None => None,
     })
 }
@@ -382,7 +386,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path().canonicalize().unwrap();
         let log = dir.join("x.log");
-        let aside = |day: u32| dir.join(format!("x__2026-01-0{day}.log"));
+        let aside = |day: u32| dir.join(format!("x__2026-01-0{day}_00-00-00.log"));
         let pack = |path: &Path, text: &[u8]| {
             let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
             std::io::Write::write_all(&mut packer, text).unwrap();

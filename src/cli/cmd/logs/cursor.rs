@@ -3,7 +3,7 @@
 
 use crate::proto::{LogFile, LogSpot};
 use crate::search::{Held, Part, Shelf};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::rc::Rc;
 
@@ -59,9 +59,21 @@ pub enum Step {
 #[derive(Debug, Default)]
 pub struct Cursors {
     cursors: HashMap<String, Cursor>,
+    /// Formats of dates in names of rotated files.
+    names: BTreeSet<String>,
 }
 
 impl Cursors {
+    /// Rotated files may have dates of these formats in their names.
+    pub fn learn(&mut self, formats: impl IntoIterator<Item = String>) {
+        self.names.extend(formats);
+    }
+
+    /// Where rotated files are looked for.
+    pub fn shelf(&self) -> Shelf {
+        shelf(&self.names)
+    }
+
     /// A log was read up to the end the daemon told. What is between that and where it stood before.
     pub fn reach(&mut self, file: &LogFile) -> Option<(Mark, Place)> {
         let place = (file.inode, file.end);
@@ -69,7 +81,7 @@ impl Cursors {
             let before = cursor.mark.place;
             // The last daemon died over lines that it had told already: the next one tells them again.
             let behind = before.0 == place.0 && place.1 < before.1 && !was_cut(&file.path, before);
-            if before.0 != 0 && (place.0 == 0 || behind || cursor.is_past(&file.path, place.0)) {
+            if before.0 != 0 && (place.0 == 0 || behind || cursor.is_past(&file.path, place.0, &self.names)) {
                 (cursor.ahead, cursor.shared) = (true, file.shared);
                 return None;
             }
@@ -87,7 +99,7 @@ impl Cursors {
         };
         let (inode, offset) = cursor.mark.place;
         let shared = cursor.shared || spot.shared;
-        if cursor.ahead && inode != spot.inode && cursor.is_past(&spot.path, spot.inode) {
+        if cursor.ahead && inode != spot.inode && cursor.is_past(&spot.path, spot.inode, &self.names) {
             return Step::Known;
         }
         if inode == spot.inode && spot.start < offset && cursor.ahead && !was_cut(&spot.path, (inode, offset))
@@ -152,7 +164,7 @@ impl Cursors {
 
 impl Cursor {
     /// It stands in a newer file of the log than this one.
-    fn is_past(&self, path: &str, inode: u64) -> bool {
+    fn is_past(&self, path: &str, inode: u64, names: &BTreeSet<String>) -> bool {
         let live = Part::at(path.into()).map(|part| part.inode);
         if live.as_ref().is_ok_and(|live| *live == inode) {
             return false;
@@ -164,8 +176,12 @@ impl Cursor {
                     .mark
                     .held
                     .as_ref()
-                    .is_some_and(|held| Shelf::default().is_older(path.as_ref(), inode, held))
+                    .is_some_and(|held| shelf(names).is_older(path.as_ref(), inode, held))
     }
+}
+
+fn shelf(names: &BTreeSet<String>) -> Shelf {
+    Shelf::of_formats(names.iter().map(String::as_str))
 }
 
 /// The file is shorter than what was read of it: it was emptied, and this is new.

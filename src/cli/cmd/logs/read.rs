@@ -14,7 +14,7 @@ use crate::proto::{LogBatch, LogFile, LogHeader, Push, Reply, Request};
 use crate::search::{Line, Log, Merged, Part, Query, Shelf, Watch};
 use crate::sys::clock;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -44,8 +44,6 @@ pub struct Reader<'a> {
     headers: HashMap<String, LogHeader>,
     /// How each path's lines are dated.
     dates: HashMap<String, Arc<DateFormat>>,
-    /// Formats of dates in names of rotated files.
-    names: BTreeSet<String>,
     own_log: Option<String>,
     shown_ms: u64,
     /// Lines that were not sent and that no file had, as far as that is known; while some are looked for.
@@ -84,7 +82,6 @@ impl<'a> Reader<'a> {
             watches: HashMap::new(),
             headers: HashMap::new(),
             dates: HashMap::new(),
-            names: BTreeSet::new(),
             own_log: None,
             shown_ms: 0,
             missing: None,
@@ -238,7 +235,7 @@ impl<'a> Reader<'a> {
             self.own_log = Some(file.path.clone());
         }
         self.headers.insert(file.path.clone(), header(&file));
-        self.names.extend(file.rotated_dates.clone());
+        self.cursors.learn(file.rotated_dates.clone());
         if let Some(format) = &file.dates {
             self.dates.insert(file.path.clone(), Arc::new(DateFormat::new(format)));
         }
@@ -246,7 +243,7 @@ impl<'a> Reader<'a> {
     }
 
     fn shelf(&self) -> Shelf {
-        Shelf::of_formats(self.names.iter().map(String::as_str))
+        self.cursors.shelf()
     }
 
     fn fill_or_warn(&mut self, missed: &[(String, Mark, Place)]) -> Result<(), CliError> {
