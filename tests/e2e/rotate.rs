@@ -333,3 +333,32 @@ fn the_daemons_own_log_is_bounded_too() {
     home.ok(&["restart", "idle"]);
     assert!(home.log().contains("started"), "it goes on in the same file: {}", home.log());
 }
+
+#[test]
+fn a_daemon_killed_within_the_rotation_of_its_own_log_says_nothing_twice_and_cuts_nothing() {
+    for point in ["own_log.copied", "own_log.cut"] {
+        let home = TestHome::new();
+        std::fs::create_dir_all(home.faults()).unwrap();
+        home.file("idle.sh", "sleep 1000\n");
+        home.ok(&["multiset", "pm2-logrotate:compress false pm2-logrotate:workerInterval 1"]);
+        home.ok(&["start", "idle.sh"]);
+        let mut pids = home.pids();
+        let plan = home.faults().join(point);
+        std::fs::write(&plan, "kill").unwrap();
+        home.ok(&["set", "pm2-logrotate:max_size", "1K"]);
+        let own = home.path().join("pmon.log");
+        wait_for("a rotation that a death cut short, and one after it", || {
+            home.run(&["restart", "idle"]);
+            pids.extend(home.pids());
+            if !plan.exists() && !rotated(&own).is_empty() { Ok(()) } else { Err(point.into()) }
+        });
+        home.ok(&["kill"]);
+        let parts = rotated(&own).into_iter().chain([own]);
+        let said: String = parts.map(|part| std::fs::read_to_string(part).unwrap()).collect();
+        let times = |pid: &i64| said.matches(&format!("started app=\"idle\" id=0 pid={pid}\n")).count();
+        let told: Vec<usize> = pids.iter().filter(|pid| **pid != 0).map(times).collect();
+        assert!(told.iter().all(|times| *times <= 1), "{point}: {told:?} in {said}");
+        let unsaid = told.iter().filter(|times| **times == 0).count();
+        assert!(unsaid <= 1, "{point}: only what the daemon was about to say: {told:?} in {said}");
+    }
+}
