@@ -254,6 +254,8 @@ impl<S: Start> Keeper<S> {
             Ok(Some(ToKeeper::Forget { entry })) => self.table.forget(entry),
             Ok(Some(ToKeeper::Kill { run, signal, group })) => self.table.kill(run, signal, group),
             Ok(Some(ToKeeper::Ready)) => {
+                // From now on it pings, if it is not stopped before the first one.
+                self.daemon.heard(true, now_ms());
                 self.daemon.is_ready();
                 if std::mem::take(&mut self.adopting) {
                     fault::pass("keeper.adopted_all");

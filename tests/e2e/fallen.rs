@@ -186,8 +186,10 @@ fn a_reload_over_which_the_daemon_dies_goes_on() {
 fn update(home: &TestHome, name: &str) -> (bool, String) {
     let copy = home.work().join(name);
     std::fs::copy(env!("CARGO_BIN_EXE_pmon"), &copy).unwrap();
-    let done =
-        std::process::Command::new(&copy).arg("update").env("PMON_HOME", home.path()).output().unwrap();
+    let mut update = std::process::Command::new(&copy);
+    update.arg("update").env("PMON_HOME", home.path());
+    // Another test's child may have the copy open for writing until it runs its program.
+    let done = wait_for("a program that may be run", || update.output().map_err(|e| e.to_string()));
     let said = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
     (done.status.success(), said)
 }

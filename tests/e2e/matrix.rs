@@ -85,7 +85,13 @@ fn programs_get_from_listen_and_send_what_node_itself_would_give_them() {
                     "NODE_CHANNEL_SERIALIZATION_MODE": "advanced" },
             }),
         );
-        assert_eq!(home.restarts(), [0, 0], "{:?}", read(&home.path().join("logs/app-error-1.log")));
+        assert_eq!(
+            home.restarts(),
+            [0, 0],
+            "{:?} {}",
+            read(&home.path().join("logs/app-error-0.log")),
+            home.log()
+        );
         let mut exclusive = Vec::new();
         for instance in 0..2 {
             let mut words: Value =
