@@ -21,6 +21,8 @@ pub struct Fleet {
     loads: Vec<Load>,
     /// The app that is reloaded, with a load of its own.
     turnover: Load,
+    /// So many of its requests may be lost: one a death at a random moment of a reload (docs/guarantees.md).
+    pub turnover_may_lose: usize,
     writers: Vec<Writer>,
     follower: Follower,
     screen: Screen,
@@ -100,7 +102,18 @@ impl Fleet {
         let turnover = load(turnover_port);
         let report = Report::new(title);
         let innocent = Facts::new();
-        let mut fleet = Fleet { home, ports, loads, turnover, writers, follower, screen, innocent, report };
+        let mut fleet = Fleet {
+            home,
+            ports,
+            loads,
+            turnover,
+            turnover_may_lose: 0,
+            writers,
+            follower,
+            screen,
+            innocent,
+            report,
+        };
         fleet.innocent = fleet.facts().unwrap();
         assert!(fleet.innocent.values().all(|(pid, restarts, _)| *pid > 0 && *restarts == 0));
         fleet
@@ -151,7 +164,12 @@ impl Fleet {
         for (mode, load) in MODES.iter().zip(&self.loads).skip(1) {
             assert_eq!(failed(load), [""; 0], "after {after}: a request failed with `{mode}`");
         }
-        assert_eq!(failed(&self.turnover), [""; 0], "after {after}: a request to the reloaded app failed");
+        let lost = failed(&self.turnover);
+        let most = self.turnover_may_lose;
+        assert!(
+            lost.len() <= most,
+            "after {after}: requests to the reloaded app failed, {most} may: {lost:?}"
+        );
     }
 
     /// Requests of round robin that have failed so far.
