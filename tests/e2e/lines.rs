@@ -1,6 +1,6 @@
 //! Numbered lines through the real daemon, checked one by one: kill -9 of the daemon, files that take nothing.
 
-use crate::rotate;
+use crate::support::aside::whole;
 use crate::support::{TestHome, fixture, need, wait_for};
 use std::path::Path;
 
@@ -46,7 +46,7 @@ fn line(name: &str, number: u64) -> String {
 /// Every number is there once, whole and in order; where a marker stands, exactly as many bytes as it says are
 /// missing. Returns those bytes.
 pub(super) fn verify(path: &Path, name: &str, count: u64) -> u64 {
-    let text = String::from_utf8(rotate::whole(path)).unwrap();
+    let text = String::from_utf8(whole(path)).unwrap();
     let length = line(name, 0).len() as u64 + 1;
     let (mut next, mut missing) = (0, 0);
     for (at, got) in text.lines().enumerate() {

@@ -36,7 +36,7 @@ fn subscribers_of_a_fast_stream_miss_nothing_though_it_is_rotated_and_the_daemon
 }
 
 #[test]
-#[ignore = "one run in five skips lines: not found yet why, only while files are compressed"]
+#[ignore = "proves something only with SETTLED_MS of logs/attic.rs at 1000: then one run in five skips lines, cause unknown"]
 fn subscribers_of_a_fast_stream_miss_nothing_though_it_is_compressed_and_the_daemon_killed() {
     a_fast_stream("true");
 }

@@ -1,51 +1,12 @@
 //! Log rotation through the command line: in force at once, for every instance, and nothing lost under kill -9.
 
+use crate::support::aside::{rotated, unpacked};
 use crate::support::{TestHome, kill, wait_for};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Numbered lines, 200 and then a short rest, for ever.
 const CHATTY: &str = "i=0; while :; do i=$((i+1)); echo \"$i some words to fill the line with, so that it is not all too short\"; \
                       [ $((i % 200)) = 0 ] && sleep 0.01; done\n";
-
-/// The rotated files of a log, oldest first.
-fn rotated(log: &Path) -> Vec<PathBuf> {
-    let stem = format!("{}__", log.file_stem().unwrap().to_str().unwrap());
-    let entries = std::fs::read_dir(log.parent().unwrap()).unwrap().flatten();
-    let mut found: Vec<(std::time::SystemTime, PathBuf)> = entries
-        .filter(|entry| {
-            let name = entry.file_name().into_string().unwrap();
-            name.starts_with(&stem) && !name.ends_with(".tmp")
-        })
-        .filter_map(|entry| Some((entry.metadata().ok()?.modified().unwrap(), entry.path())))
-        .collect();
-    // Compressed, and the original not yet removed: one file.
-    found.retain(|(_, path)| {
-        !path.with_extension("log.gz").exists() || path.extension().is_some_and(|e| e == "gz")
-    });
-    found.sort();
-    found.into_iter().map(|(_, path)| path).collect()
-}
-
-fn unpacked(path: &Path) -> Vec<u8> {
-    let bytes = std::fs::read(path).unwrap();
-    if path.extension().is_some_and(|e| e == "gz") {
-        let mut plain = Vec::new();
-        flate2::read::GzDecoder::new(&bytes[..]).read_to_end(&mut plain).unwrap();
-        return plain;
-    }
-    bytes
-}
-
-/// All that a log has and had, in the order it was written.
-pub fn whole(log: &Path) -> Vec<u8> {
-    let parts = wait_for("files that stay where they are", || {
-        let parts = rotated(log).into_iter().chain([log.to_owned()]).map(|path| (path.exists(), path));
-        let parts: Option<Vec<Vec<u8>>> = parts.map(|(there, path)| there.then(|| unpacked(&path))).collect();
-        parts.ok_or_else(|| "one is being compressed".to_owned())
-    });
-    parts.concat()
-}
 
 #[track_caller]
 fn wait_rotated(log: &Path, count: usize) {
@@ -84,7 +45,7 @@ fn a_setting_holds_at_once_for_every_instance_and_nobody_is_restarted() {
             let all = kept.iter().all(|path| path.extension().is_some_and(|e| e == "gz"));
             if kept.len() == 4 && all { Ok(()) } else { Err(format!("{kept:?}")) }
         });
-        let sizes: Vec<usize> = rotated(log).iter().map(|path| unpacked(path).len()).collect();
+        let sizes: Vec<usize> = rotated(log).iter().map(|path| unpacked(path).unwrap().len()).collect();
         assert!(sizes.iter().all(|size| *size >= 10_240), "{sizes:?}");
     }
     assert_eq!((before, home.restarts()), (started(&home), vec![0; 3]));
@@ -98,7 +59,7 @@ fn started(home: &TestHome) -> Vec<i64> {
     let log = log.filter(|path| path.file_name().is_some_and(|n| n.to_str().unwrap().starts_with("pmon")));
     let text: String = log
         .filter(|path| path.extension().is_some_and(|e| e == "log" || e == "gz"))
-        .map(|path| String::from_utf8(unpacked(&path)).unwrap())
+        .map(|path| String::from_utf8(unpacked(&path).unwrap()).unwrap())
         .collect();
     let mut pids: Vec<i64> = text
         .lines()
@@ -137,7 +98,7 @@ fn no_line_is_lost_or_doubled_while_the_daemon_is_killed_and_the_log_rotates() {
         none if none.is_empty() => Ok(()),
         some => Err(format!("{some:?}")),
     });
-    let text: Vec<u8> = rotated(&log).iter().chain([&log]).flat_map(|path| unpacked(path)).collect();
+    let text: Vec<u8> = rotated(&log).iter().chain([&log]).flat_map(|path| unpacked(path).unwrap()).collect();
     let text = String::from_utf8(text).unwrap();
     let mut next = 1;
     for line in text.lines() {

@@ -1,9 +1,9 @@
 //! Numbered lines: writers, and what became of every single line, over rotated and compressed files.
 
+use crate::support::aside::whole;
 use crate::support::{TestHome, wait_for};
 use std::collections::HashSet;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// One process that writes numbered lines until it is told to stop.
 #[derive(Debug, Clone)]
@@ -104,7 +104,7 @@ pub fn verify(writers: &[Writer]) -> Found {
     for (writer, count) in writers.iter().zip(counts) {
         let last = format!("{:010} {} x", count - 1, writer.name);
         let text = wait_for(&format!("the last line of {}", writer.name), || {
-            let text = whole(&writer.log);
+            let text = String::from_utf8(whole(&writer.log)).unwrap();
             if text.contains(&last) { Ok(text) } else { Err(format!("{} bytes", text.len())) }
         });
         let mut counted = Count::default();
@@ -120,43 +120,4 @@ pub fn verify(writers: &[Writer]) -> Found {
         all.add(found);
     }
     all
-}
-
-/// The rotated files of a log, oldest first.
-fn rotated(log: &Path) -> Vec<PathBuf> {
-    let stem = format!("{}__", log.file_stem().unwrap().to_str().unwrap());
-    let entries = std::fs::read_dir(log.parent().unwrap()).unwrap().flatten();
-    let mut found: Vec<(std::time::SystemTime, PathBuf)> = entries
-        .filter(|entry| {
-            let name = entry.file_name().into_string().unwrap();
-            name.starts_with(&stem) && !name.ends_with(".tmp")
-        })
-        .filter_map(|entry| Some((entry.metadata().ok()?.modified().unwrap(), entry.path())))
-        .collect();
-    // Compressed, and the original not yet removed: one file.
-    found.retain(|(_, path)| {
-        !path.with_extension("log.gz").exists() || path.extension().is_some_and(|e| e == "gz")
-    });
-    found.sort();
-    found.into_iter().map(|(_, path)| path).collect()
-}
-
-/// All that a log has and had, in the order it was written.
-fn whole(log: &Path) -> String {
-    let parts = wait_for("files that stay where they are", || {
-        let parts: Option<Vec<Vec<u8>>> =
-            rotated(log).into_iter().chain([log.to_owned()]).map(|path| unpacked(&path)).collect();
-        parts.ok_or_else(|| "one is being compressed".to_owned())
-    });
-    String::from_utf8(parts.concat()).unwrap()
-}
-
-fn unpacked(path: &Path) -> Option<Vec<u8>> {
-    let bytes = std::fs::read(path).ok()?;
-    if path.extension().is_some_and(|e| e == "gz") {
-        let mut plain = Vec::new();
-        flate2::read::GzDecoder::new(&bytes[..]).read_to_end(&mut plain).unwrap();
-        return Some(plain);
-    }
-    Some(bytes)
 }

@@ -1,5 +1,6 @@
 //! What real-process tests need: a home of their own, the binary, named waits, an HTTP client, numbers.
 
+pub mod aside;
 pub mod installed;
 pub mod load;
 pub mod nodes;
