@@ -6,7 +6,7 @@
 //!      └─ could not be started           └─▶ Over               shut down, or the first one failed
 //! ```
 //! One that has been given to us (`adopted`) is no child of ours: its pidfd says when it has ended. One that has said
-//! PING and then nothing more is killed if it is frozen (`silence`).
+//! READY or PING and then nothing more is killed if it is frozen (`silence`).
 //! A new program has five seconds to serve, or the old one is back.
 //!
 //! A SIGKILL is harmless here and never counts as a crash: whoever kills daemons all day must not make pipes
@@ -166,7 +166,7 @@ impl<S: Start> Daemon<S> {
         }
     }
 
-    /// It has said something; `ping`: and says that it will go on doing so.
+    /// It has said something; `ping`: of the kind after which it goes on doing so.
     pub(super) fn heard(&mut self, ping: bool, now_ms: u64) {
         if let State::Alive(alive) = &mut self.state {
             alive.silence.broken(ping, now_ms);

@@ -172,7 +172,7 @@ impl<'a> Reader<'a> {
         if self.query.last == Some(0) && !self.plain {
             return Ok(());
         }
-        let mut shelf = self.shelf();
+        let mut shelf = self.cursors.shelf();
         let mut logs: Vec<(LogHeader, Log)> = Vec::new();
         for file in files {
             let path = PathBuf::from(&file.path);
@@ -242,10 +242,6 @@ impl<'a> Reader<'a> {
         self.cursors.reach(&file)
     }
 
-    fn shelf(&self) -> Shelf {
-        self.cursors.shelf()
-    }
-
     fn fill_or_warn(&mut self, missed: &[(String, Mark, Place)]) -> Result<(), CliError> {
         let (found, gone) = self.fill(missed)?;
         if let Some(missing) = &mut self.missing {
@@ -261,7 +257,7 @@ impl<'a> Reader<'a> {
     /// What stands in files between two places each, in time order, as if it came now: how many lines that was, and of
     /// which logs some are gone.
     fn fill(&mut self, missed: &[(String, Mark, Place)]) -> Result<(i64, Vec<String>), CliError> {
-        let mut shelf = self.shelf();
+        let mut shelf = self.cursors.shelf();
         let mut gone = Vec::new();
         let known = missed.iter().filter_map(|missed| Some((self.headers.get(&missed.0)?.clone(), missed)));
         let (headers, logs): (Vec<LogHeader>, Vec<Log>) = known
@@ -318,7 +314,7 @@ impl<'a> Reader<'a> {
                 self.show(header, bytes)
             }
             Step::Partly(from, offset) => {
-                let known = lines_between(&mut self.shelf(), &spot.path, header.stream, from, offset);
+                let known = lines_between(&mut self.cursors.shelf(), &spot.path, header.stream, from, offset);
                 let mut ends = memchr::memchr_iter(b'\n', bytes);
                 let start =
                     known.checked_sub(1).map_or(0, |last| ends.nth(last).map_or(bytes.len(), |end| end + 1));
