@@ -39,6 +39,7 @@ mod settings;
 mod sockets;
 mod spawn;
 mod states;
+mod suspects;
 mod timers;
 mod told;
 mod trees;

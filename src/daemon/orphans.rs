@@ -58,13 +58,15 @@ pub(super) fn recover(handover: &mut Handover, link: &Link, states: &States, mar
         left.entry(id).or_insert(state);
     }
     left.retain(|id, _| !handover.knows(*id));
+    leave_alone(&mut left, handover);
     unread.retain(|id, _| !handover.knows(*id));
     if left.is_empty() && unread.is_empty() {
         return;
     }
     let sockets = left.split_off(&Run::FIRST_RESERVED);
     let unknown = unread_workers(&unread, &left, &kin);
-    let Sorted { mut entries, adopted, lost, told } = sort(left, &kin, mark);
+    let Sorted { mut entries, adopted, lost, told } = sort(left, &kin, mark, link);
+    link.trying(0);
     let (stopped, gone) = (lost.len() + unknown.len(), entries.len() - adopted.len());
     tracing::warn!(adopted = adopted.len(), stopped, gone, "nobody handed the fleet over; looked for it");
     fault::pass("orphans.sorted");
@@ -98,6 +100,28 @@ pub(super) fn recover(handover: &mut Handover, link: &Link, states: &States, mar
         complain("have an orphan kept", link.adopt(&entry));
         fault::pass("orphans.adopted");
         handover.add(entry);
+    }
+}
+
+/// Those of whom daemons die are not even taken back from their processes.
+fn leave_alone(left: &mut BTreeMap<u64, State>, handover: &mut Handover) {
+    let aside: Vec<u64> = left.keys().copied().filter(|id| handover.is_aside(*id)).collect();
+    for (id, state) in aside.into_iter().filter_map(|id| left.remove_entry(&id)) {
+        let noted = Member { pid: state.pid, start_time: state.born };
+        let lives = state.pid != 0 && child::is_alive(noted);
+        let pidfd = if lives { child::open(state.pid).ok().flatten() } else { None };
+        let pid = if pidfd.is_some() { state.pid } else { 0 };
+        let blob = serde_json::to_vec(&state.record).unwrap_or_default();
+        handover.unfetched.push(Entry {
+            id,
+            generation: 0,
+            pid,
+            state: EntryState::None,
+            spawned_boot_ms: 0,
+            pidfd,
+            fds: Vec::new(),
+            blob,
+        });
     }
 }
 
@@ -138,9 +162,10 @@ struct Sorted {
     told: Vec<String>,
 }
 
-fn sort(states: BTreeMap<u64, State>, kin: &[Kin], mark: &str) -> Sorted {
+fn sort(states: BTreeMap<u64, State>, kin: &[Kin], mark: &str, link: &Link) -> Sorted {
     let mut sorted = Sorted::default();
     for (id, state) in states {
+        link.trying(id);
         if serde_json::from_value::<Over>(state.record.clone()).is_ok() {
             continue;
         }

@@ -9,6 +9,7 @@ use super::rebuild::{Late, Rebuild};
 use super::scribe::Scribe;
 use super::sockets::Sockets;
 use super::states::States;
+use super::suspects::Suspects;
 use super::timers::Timers;
 use super::told::Told;
 use super::trees::Trees;
@@ -83,6 +84,8 @@ pub(super) struct Owner {
     /// What processes carry that are just being started.
     pub(super) carried: HashMap<Run, OwnedFd>,
     pub(super) told: Told,
+    /// Whom we do not lead.
+    pub(super) suspects: Suspects,
     /// The keeper's pid, for whoever signs its lock.
     pub(super) keeper_pid: Arc<AtomicU32>,
     /// Node's preload is where a Node finds it.
@@ -149,6 +152,7 @@ impl Owner {
             scribe: out.scribe,
             carried: HashMap::new(),
             told: Told::default(),
+            suspects: Suspects::default(),
             keeper_pid: Arc::new(AtomicU32::new(view.keeper_pid)),
             preload: true,
             lease_over: false,
@@ -171,6 +175,7 @@ impl Owner {
     pub(super) fn read(&mut self, letter: Letter) {
         match letter {
             Letter::Order { order, reply } => {
+                let Some((order, reply)) = self.mind_suspects(order, reply) else { return };
                 if matches!(order, Order::Shutdown) {
                     // Should we be killed before it is done, the next daemon goes on with it.
                     complain("keep a record", self.link.blob(0, ENDING));
@@ -187,7 +192,10 @@ impl Owner {
             }
             Letter::Upgrade { path, reply } => self.upgrade_to(path, reply),
             // A session that left does not want it any more.
-            Letter::Dump { reply } => drop(reply.send(self.fleet.dump())),
+            Letter::Dump { reply } => {
+                let all = [self.fleet.dump(), self.suspects.saved()].concat();
+                drop(reply.send(all));
+            }
         }
     }
 

@@ -3,7 +3,9 @@
 
 use super::owner::Owner;
 use crate::sys::fault;
+use rustix::fs::{Mode, OFlags};
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -27,6 +29,8 @@ pub(super) struct Upgrade {
 #[derive(Debug)]
 struct Asked {
     program: PathBuf,
+    /// Both are to become the same file, whatever somebody does with the path meanwhile.
+    file: Option<OwnedFd>,
     answer: Answer,
     until: Instant,
 }
@@ -52,11 +56,13 @@ impl Owner {
             return say(answer, Err("begin: another upgrade is under way".to_owned()));
         }
         fault::pass("upgrade.begin");
-        match self.link.upgrade_keeper(&program) {
+        // Where it is not, the keeper says why.
+        let file = rustix::fs::open(&program, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok();
+        match self.link.upgrade_keeper(&program, file.as_ref().map(AsFd::as_fd)) {
             Ok(()) => {
                 fault::pass("upgrade.asked");
                 let until = Instant::now() + PATIENCE;
-                self.upgrade.asked = Some(Asked { program, answer, until });
+                self.upgrade.asked = Some(Asked { program, file, answer, until });
             }
             Err(error) => say(answer, Err(format!("tell the keeper: {error}"))),
         }
@@ -64,13 +70,13 @@ impl Owner {
 
     /// The keeper has become the new version, or refuses to.
     pub(super) fn keeper_upgraded(&mut self, refusal: Option<String>) {
-        let Some(Asked { program, answer, .. }) = self.upgrade.asked.take() else { return };
+        let Some(Asked { program, file, answer, .. }) = self.upgrade.asked.take() else { return };
         if let Some(why) = refusal {
             tracing::warn!(program = %program.display(), why, "the keeper refuses to become another program");
             return say(answer, Err(why));
         }
         fault::pass("upgrade.keeper_done");
-        match self.link.upgrade_daemon(&program) {
+        match self.link.upgrade_daemon(&program, file.as_ref().map(AsFd::as_fd)) {
             Ok(()) => {
                 fault::pass("upgrade.room");
                 tracing::info!(program = %program.display(), "makes room for another version");

@@ -183,7 +183,7 @@ fn a_reload_over_which_the_daemon_dies_goes_on() {
 }
 
 /// `pmon update` by a copy of the program.
-fn update(home: &TestHome, name: &str) -> (bool, String) {
+pub fn update(home: &TestHome, name: &str) -> (bool, String) {
     let copy = home.work().join(name);
     std::fs::copy(env!("CARGO_BIN_EXE_pmon"), &copy).unwrap();
     let mut update = std::process::Command::new(&copy);

@@ -41,4 +41,5 @@ mod secrets;
 mod sockets;
 mod surprises;
 mod survive;
+mod suspects;
 mod trees;
