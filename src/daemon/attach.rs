@@ -39,8 +39,6 @@ pub(super) struct Handover {
     pub(super) told: Vec<String>,
     /// What became of the daemons before us, and what we are to do without.
     pub(super) past: Past,
-    /// What is to be left alone though nobody handed it over.
-    pub(super) unfetched: Vec<Entry>,
     entries: Vec<Entry>,
 }
 
@@ -56,7 +54,7 @@ impl Handover {
         alive.filter_map(|entry| child::member(entry.pid)).collect()
     }
 
-    /// True if this entry is to be left alone.
+    /// True if this entry is set aside.
     pub(super) fn is_aside(&self, id: u64) -> bool {
         self.past.all || self.past.aside.iter().any(|(entry, _)| *entry == id)
     }
@@ -122,7 +120,6 @@ fn wait(link: &Link) -> io::Result<()> {
 impl Owner {
     /// Puts everything in its place and tells the fleet what was found.
     pub(super) fn take_over(&mut self, handover: Handover) {
-        handover.unfetched.into_iter().for_each(|entry| self.leave_alone(entry));
         let led = self.sort_out(handover.past, handover.entries);
         for what in handover.told {
             self.told.find(what);
@@ -212,15 +209,12 @@ impl Owner {
         let run = Run { entry: entry.id, generation: entry.generation };
         let (record, over) = match serde_json::from_slice::<Over>(&entry.blob) {
             Ok(Over { over }) => (over, true),
-            Err(_alive) => match serde_json::from_slice::<Record>(&entry.blob) {
+            Err(_alive) => match self.understand(&entry) {
                 Ok(record) => (record, false),
-                Err(_another_versions) => match self.understand(&entry) {
-                    Ok(record) => (record, false),
-                    Err(why) => {
-                        self.set_unread_aside(entry, why);
-                        return None;
-                    }
-                },
+                Err(why) => {
+                    self.set_unread_aside(entry, why);
+                    return None;
+                }
             },
         };
         fault::pass_with("attach.record", &record.app.name);
@@ -259,9 +253,13 @@ impl Owner {
 }
 
 impl Owner {
-    /// The record of an entry in another version's words: as much of it as is understood. Where not even that is, the
+    /// The record of an entry, if in another version's words: as much of it as is understood. Where not even that is, the
     /// process is left alone, for a daemon that can.
     fn understand(&mut self, entry: &Entry) -> Result<Record, String> {
+        if let Ok(record) = serde_json::from_slice::<Record>(&entry.blob) {
+            fault::at_with("attach.read", &record.app.name).map_err(|e| e.to_string())?;
+            return Ok(record);
+        }
         let parsed = serde_json::from_slice(&entry.blob).map_err(|e| e.to_string());
         match parsed.and_then(|value| mend::record(value, entry.pid != 0)) {
             Ok((record, mended)) => {

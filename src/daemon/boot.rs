@@ -13,6 +13,7 @@ use super::states::States;
 use super::{journal, lease, logbook, notify, orphans, server};
 use crate::keeper::{Link, Tag};
 use crate::logs::{Fanout, Pump};
+use crate::model::skew;
 use crate::model::snapshot::{DaemonView, Snapshot};
 use crate::node::Hub;
 use crate::supervisor::Fleet;
@@ -168,7 +169,7 @@ async fn attend(
         keeper_pid: handover.keeper_pid,
         started: clock::now(),
         restarts: handover.restarts,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        version: skew::version().to_owned(),
         notices: Vec::new(),
         aside: Vec::new(),
     };

@@ -286,7 +286,7 @@ impl Owner {
                 | Effect::Reply { .. }
                 | Effect::End => continue,
             };
-            match serde_json::to_vec(record) {
+            match crate::model::skew::to_vec(record) {
                 Ok(blob) => blobs.push((record.run.entry, blob)),
                 Err(error) => tracing::error!(%error, "failed to write a record"),
             }

@@ -12,11 +12,9 @@ use crate::model::order::{Outcome, Refusal, Saved};
 use crate::model::snapshot::SetAside;
 use crate::model::{App, Exit, Order, Run, Selector, WorkerId};
 use crate::supervisor::Record;
-use crate::sys::interrupt::readable;
-use crate::sys::{child, fault};
+use crate::sys::fault;
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -52,8 +50,6 @@ struct Suspect {
 enum Why {
     /// Daemons die of it.
     Deadly,
-    /// They do, and it was not even taken from those that found no keeper.
-    Unfetched,
     /// Its record is not understood.
     Unread(String),
 }
@@ -84,12 +80,7 @@ impl Suspect {
     }
 
     fn lives(&self) -> bool {
-        let ended = |pidfd: &OwnedFd| readable(pidfd.as_fd(), Duration::ZERO);
-        match self.why {
-            // Nobody tells us of its end.
-            Why::Unfetched => self.entry.pidfd.as_ref().is_some_and(|pidfd| !ended(pidfd)),
-            Why::Deadly | Why::Unread(_) => self.entry.state == EntryState::Running,
-        }
+        self.entry.state == EntryState::Running
     }
 
     fn is_meant(&self, text: &str) -> bool {
@@ -117,11 +108,11 @@ impl Suspect {
             }
         };
         let why = match why {
-            Why::Deadly | Why::Unfetched => "the daemon dies of what is on record of it".to_owned(),
+            Why::Deadly => "the daemon dies of what is on record of it".to_owned(),
             Why::Unread(why) => format!("its record cannot be read: {why}"),
         };
         let word = label.app.name.clone().or_else(|| label.worker.map(|id| id.to_string()));
-        let way = match word.filter(|_| self.why != Why::Unfetched) {
+        let way = match word {
             Some(word) => format!("`pmon restart {word}` tries it again, `pmon delete {word}` ends it, "),
             None => String::new(),
         };
@@ -199,11 +190,6 @@ impl Owner {
             self.set_aside(entry, Why::Deadly, key);
         }
         others
-    }
-
-    /// One that was to be set aside before it was handed over: its process is left alone.
-    pub(super) fn leave_alone(&mut self, entry: Entry) {
-        self.set_aside(entry, Why::Unfetched, 0);
     }
 
     /// One whose record is not understood.
@@ -321,8 +307,7 @@ impl Owner {
     /// Has those entries led again, for the order `key`; why not, if it cannot be.
     fn lead_again(&mut self, meant: &[u64], key: u64) -> Option<Refusal> {
         let again = |id: &&u64| self.suspects.all.get(id).is_some_and(|one| key != 0 && one.key == key);
-        let unfetched = |id: &&u64| self.suspects.all.get(id).is_some_and(|one| one.why == Why::Unfetched);
-        let no = meant.iter().find(again).or_else(|| meant.iter().find(unfetched));
+        let no = meant.iter().find(again);
         if no.is_some() || meant.is_empty() {
             return self.refusal(no);
         }
@@ -385,11 +370,7 @@ impl Owner {
         if !suspect.lives() {
             return self.forget_suspect(id);
         }
-        let sent = match (&suspect.why, &suspect.entry.pidfd) {
-            (Why::Unfetched, Some(pidfd)) => child::send(pidfd, signal).map(drop),
-            _ => self.link.kill(suspect.run(), signal, true),
-        };
-        complain("signal a worker", sent);
+        complain("signal a worker", self.link.kill(suspect.run(), signal, true));
     }
 
     /// True if that run was of one who is set aside.

@@ -3,6 +3,7 @@
 
 use super::bytes::{Malformed, Reader, Writer};
 use super::message::{Spent, Tag};
+use crate::model::skew::{self, Skew};
 use crate::sys::spawn::{Baseline, FileLimit};
 use std::os::fd::RawFd;
 
@@ -90,7 +91,8 @@ impl Image {
             to.i32(number(daemon.upgrade)).i32(number(daemon.pipe));
             let DaemonImage { ready, ever_ready, adopted, pings, all_aside, .. } = *daemon;
             to.u32(bits(&[ready, ever_ready, adopted, pings, all_aside])).u64(daemon.starts);
-            if !daemon.aside.is_empty() {
+            // Whatever has words of its own behind these writes them.
+            if !daemon.aside.is_empty() || skew::skew() == Skew::Newer {
                 to.count(daemon.aside.len());
                 for (entry, key) in &daemon.aside {
                     to.u64(*entry).u64(*key);

@@ -34,6 +34,7 @@
 
 use super::bytes::{Malformed, Reader, Writer};
 use crate::model::Run;
+use crate::model::skew::{self, Skew};
 use crate::sys::spawn::{Creds, Stage};
 use std::fmt;
 use std::time::Duration;
@@ -315,6 +316,9 @@ impl fmt::Debug for Spawn {
     }
 }
 
+/// From here on kinds are not known to what pretends to be an older version.
+const NEWEST: u16 = 15;
+
 const SPAWN: u16 = 1;
 const WITH_CREDS: u32 = 2;
 const WITH_LISTEN_PID: u32 = 4;
@@ -413,6 +417,9 @@ impl ToKeeper {
 
     /// From bytes; `None` is a kind this version does not know.
     pub fn decode(message: &Message) -> Result<Option<ToKeeper>, Malformed> {
+        if skew::skew() == Skew::Older && (NEWEST..64).contains(&message.kind) {
+            return Ok(None);
+        }
         let (run, entry, request) = (message.run(), message.id, message.request);
         let tag = || u32::try_from(request).map(Tag::from_wire).map_err(|_big| Malformed);
         let mut body = Reader(&message.body);
@@ -484,10 +491,10 @@ impl Spawn {
 }
 
 impl Past {
-    /// Nothing, if there is nothing to say.
+    /// Nothing, if there is nothing to say; but whatever has words of its own behind this writes it.
     fn write(&self, to: &mut Writer) {
         let Past { deaths, status, words, undone, aside, all: _in_the_marks } = self;
-        if *self == (Past { all: self.all, ..Past::default() }) {
+        if *self == (Past { all: self.all, ..Past::default() }) && skew::skew() != Skew::Newer {
             return;
         }
         to.u32(*deaths).i32(*status).bytes(words).bytes(undone).count(aside.len());
@@ -516,7 +523,11 @@ impl ToDaemon {
         match self {
             ToDaemon::Welcome { keeper_pid, entries, restarts, search, past } => {
                 let numbers = Run { entry: *entries, generation: *restarts };
-                Message::new(64, numbers, u64::from(*keeper_pid)).with(|to| {
+                let welcome = Message::new(64, numbers, u64::from(*keeper_pid));
+                if skew::skew() == Skew::Older {
+                    return welcome;
+                }
+                welcome.with(|to| {
                     to.u32(u32::from(*search) | u32::from(past.all) << 1);
                     past.write(to);
                 })

@@ -38,6 +38,7 @@ pub const POINTS: &[&str] = &[
     "attach.entry",
     "attach.listener",
     "attach.worker",
+    "attach.read",
     "attach.record",
     "attach.fed",
     "attach.begun",
@@ -180,13 +181,13 @@ pub fn pass(point: &'static str) {
 /// As [`pass`], of something that the plan may choose by name.
 #[inline]
 pub fn pass_with(point: &'static str, what: &str) {
-    drop(with(point, what));
+    drop(at_with(point, what));
 }
 
 /// As [`at`], of something that the plan may choose by name.
 #[cfg(not(debug_assertions))]
 #[inline]
-fn with(_point: &'static str, _what: &str) -> std::io::Result<()> {
+pub fn at_with(_point: &'static str, _what: &str) -> std::io::Result<()> {
     Ok(())
 }
 
@@ -205,9 +206,7 @@ pub fn clock() -> (i64, i64) {
 }
 
 #[cfg(debug_assertions)]
-use planned::with;
-#[cfg(debug_assertions)]
-pub use planned::{at, clock, half};
+pub use planned::{at, at_with, clock, half};
 
 #[cfg(debug_assertions)]
 mod planned {
@@ -243,11 +242,11 @@ mod planned {
 
     /// Passes a point: `Err` if a test wants this call to fail.
     pub fn at(point: &'static str) -> io::Result<()> {
-        with(point, "")
+        at_with(point, "")
     }
 
     /// As [`at`], of something that the plan may choose by name.
-    pub(super) fn with(point: &'static str, what: &str) -> io::Result<()> {
+    pub fn at_with(point: &'static str, what: &str) -> io::Result<()> {
         let Some(plan) = plan() else { return Ok(()) };
         debug_assert!(POINTS.contains(&point), "`{point}` is not in POINTS");
         let mut all = SEEN.lock().unwrap_or_else(PoisonError::into_inner);

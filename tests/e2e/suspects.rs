@@ -198,7 +198,7 @@ fn a_daemon_that_dies_soon_after_its_start_again_and_again_is_started_less_often
     let (home, port) = (TestHome::new(), free_port());
     fleet(&home, port);
     let pids = home.pids();
-    plan(&home, "run.breath", "panic 1 always");
+    plan(&home, "run.breath", "panic 2 always");
     home.kill_daemon();
     let said = wait_for("some deaths", || {
         let said = home.run(&["list"]).all();
@@ -212,25 +212,58 @@ fn a_daemon_that_dies_soon_after_its_start_again_and_again_is_started_less_often
 }
 
 #[test]
-fn a_record_that_nobody_can_read_is_set_aside_and_its_worker_goes_on() {
-    use pmon::keeper::Tag;
+fn a_worker_whose_record_nobody_can_read_is_set_aside_with_the_same_words() {
     let home = TestHome::new();
     home.file("rest.sh", "exec sleep 1000\n");
     home.ok(&["start", "rest.sh", "--name", "odd"]);
     home.ok(&["start", "rest.sh", "--name", "even", "-f"]);
     let pids = home.pids();
-    // As a later version might have written it.
-    let state = home.path().join("state/1.json");
-    let spoil = || {
-        let text = std::fs::read_to_string(&state).map_err(|e| e.to_string())?;
-        let mut json: serde_json::Value = serde_json::from_str(&text).map_err(|e| e.to_string())?;
+    let spoil = |home: &TestHome| {
+        let state = home.path().join("state/1.json");
+        let text = std::fs::read_to_string(&state).unwrap();
+        let mut json: serde_json::Value = serde_json::from_str(&text).unwrap();
         json["record"]["app"]["program"] = serde_json::json!({"kind": "of a later version"});
-        std::fs::write(&state, json.to_string()).map_err(|e| e.to_string())
+        std::fs::write(&state, json.to_string()).unwrap();
     };
-    let _tags = Tag::CONTROL;
     crate::rebuild::kill_both(&home);
-    wait_for("the state", spoil);
+    spoil(&home);
+    let told = |home: &TestHome| {
+        let said = home.ok(&["list"]).all();
+        assert!(said.contains("`odd` (0) is set aside: its record cannot be read"), "{said}");
+        assert!(said.contains(&format!("(pid {}) goes on", pids[0])), "{said}");
+        assert_eq!(home.pids(), pids[1..]);
+    };
+    told(&home);
+    assert!(home.run(&["restart", "odd"]).expect(1).all().contains("cannot be read"));
+    assert!(home.ok(&["describe", "0"]).all().contains("cannot be read"));
+    home.kill_daemon();
+    told(&home);
+    crate::rebuild::kill_both(&home);
+    told(&home);
+    home.ok(&["delete", "odd"]);
+    wait_for("its end", || {
+        if is_alive(i32::try_from(pids[0]).unwrap()) { Err("alive".to_owned()) } else { Ok(()) }
+    });
+    assert!(!home.ok(&["list"]).all().contains("set aside"));
+}
+
+#[test]
+fn a_record_that_the_keeper_has_and_nobody_can_read_is_set_aside_until_somebody_can() {
+    if !cfg!(debug_assertions) {
+        return;
+    }
+    let (home, port) = (TestHome::new(), free_port());
+    fleet(&home, port);
+    let pids = home.pids();
+    plan(&home, "attach.read", "EIO always for=poison");
+    home.kill_daemon();
     let said = home.ok(&["list"]).all();
-    assert!(said.contains("odd"), "{said}");
-    assert!(pids.iter().all(|pid| is_alive(i32::try_from(*pid).unwrap())));
+    assert!(said.contains("`poison` (3) is set aside: its record cannot be read"), "{said}");
+    assert_eq!(home.pids(), [pids[0], pids[1], pids[2], pids[4]]);
+    assert_eq!(get(port).map(|(code, _)| code), Ok(200));
+    assert!(home.run(&["restart", "3"]).expect(1).all().contains("cannot be read"));
+    std::fs::remove_file(home.faults().join("attach.read")).unwrap();
+    home.kill_daemon();
+    assert_eq!((home.pids(), home.restarts()), (pids, vec![0; 5]));
+    assert!(!home.ok(&["list"]).all().contains("set aside"));
 }
