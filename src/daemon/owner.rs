@@ -199,6 +199,11 @@ impl Owner {
         }
     }
 
+    /// Who waits for an answer that we shall not give.
+    pub(super) fn unanswered(&mut self) -> Vec<oneshot::Sender<Outcome>> {
+        std::mem::take(&mut self.tickets).into_values().collect()
+    }
+
     /// Goes on with a shutdown that a daemon before us was told of; nobody waits for the answer.
     pub(super) fn resume_shutdown(&mut self) {
         let ticket = Ticket(self.next_ticket);

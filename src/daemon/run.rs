@@ -133,7 +133,7 @@ pub(super) async fn run(
     }
     owner.show();
     if owner.upgrade.is_done() {
-        return upgrade::make_room(owner, server).await;
+        return upgrade::make_room(owner, inputs.from_sessions, server).await;
     }
     farewell(owner, server).await
 }

@@ -1,6 +1,7 @@
 //! Becoming another version while the workers go on: the keeper first, which refuses a program that is none; then we end,
 //! and the keeper starts the new daemon in our place, or us again if that does not come to serve.
 
+use super::mailbox::Letter;
 use super::owner::Owner;
 use crate::sys::fault;
 use rustix::fs::{Mode, OFlags};
@@ -8,7 +9,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -93,8 +94,14 @@ fn say(answer: Answer, what: Result<(), String>) {
     drop(answer.send(what));
 }
 
-/// Ends this daemon and nothing else.
-pub(super) async fn make_room(owner: Owner, server: JoinHandle<io::Result<()>>) -> anyhow::Result<()> {
+/// Ends this daemon and nothing else. Orders that are not answered are not refused either: their clients see us gone, and
+/// ask the next daemon, which goes on with them.
+pub(super) async fn make_room(
+    mut owner: Owner,
+    unread: mpsc::Receiver<Letter>,
+    server: JoinHandle<io::Result<()>>,
+) -> anyhow::Result<()> {
+    std::mem::forget((owner.unanswered(), unread));
     let link = owner.link.clone();
     drop(owner);
     tokio::time::sleep(FAREWELL).await;

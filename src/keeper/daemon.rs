@@ -279,7 +279,11 @@ impl<S: Start> Daemon<S> {
     }
 
     /// The next start runs this file, without the old one's suspicions; if that fails, the old one again.
+    /// One on trial that serves has shown that much: it is the one to come back.
     pub(super) fn upgrade(&mut self, program: OwnedFd, path: Vec<u8>) {
+        if self.alive().is_some_and(|alive| alive.ready_ms.is_some()) {
+            self.commit();
+        }
         self.trial = Some(Trial::of(program, path));
         self.pace.reset();
         self.past.undone.clear();

@@ -523,13 +523,11 @@ impl ToDaemon {
         match self {
             ToDaemon::Welcome { keeper_pid, entries, restarts, search, past } => {
                 let numbers = Run { entry: *entries, generation: *restarts };
-                let welcome = Message::new(64, numbers, u64::from(*keeper_pid));
-                if skew::skew() == Skew::Older {
-                    return welcome;
-                }
-                welcome.with(|to| {
+                Message::new(64, numbers, u64::from(*keeper_pid)).with(|to| {
                     to.u32(u32::from(*search) | u32::from(past.all) << 1);
-                    past.write(to);
+                    if skew::skew() != Skew::Older {
+                        past.write(to);
+                    }
                 })
             }
             ToDaemon::Entry { run, pid, state, spawned_ms, has_pidfd, tags, blob } => {

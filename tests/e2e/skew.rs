@@ -30,24 +30,29 @@ fn copy(home: &TestHome, name: &str) -> PathBuf {
     path
 }
 
-/// Runs a command as this version.
+/// Runs a command as this version: what it says, and that with what it says on stderr.
 #[track_caller]
-fn run(home: &TestHome, program: &Path, args: &[&str]) -> String {
+fn run_apart(home: &TestHome, program: &Path, args: &[&str]) -> (String, String) {
     let mut command = Command::new(program);
     command.args(args).env("PMON_HOME", home.path()).env("NO_COLOR", "1").current_dir(home.work());
     if home.faults().is_dir() {
         command.env("PMON_FAULTS", home.faults());
     }
     let done = wait_for("a program that may be run", || command.output().map_err(|e| e.to_string()));
-    let said = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    let out = String::from_utf8_lossy(&done.stdout).into_owned();
+    let said = format!("{out}{}", String::from_utf8_lossy(&done.stderr));
     assert!(done.status.success(), "{} {args:?}: {said}", program.display());
-    said
+    (out, said)
+}
+
+#[track_caller]
+fn run(home: &TestHome, program: &Path, args: &[&str]) -> String {
+    run_apart(home, program, args).1
 }
 
 fn pids(home: &TestHome, program: &Path) -> Vec<i64> {
-    let out = run(home, program, &["jlist"]);
-    let json = out.lines().find(|line| line.starts_with('[')).unwrap_or_else(|| panic!("{out}"));
-    let list: Vec<serde_json::Value> = serde_json::from_str(json).unwrap();
+    let out = run_apart(home, program, &["jlist"]).0;
+    let list: Vec<serde_json::Value> = serde_json::from_str(&out).unwrap();
     list.iter().map(|one| one["pid"].as_i64().unwrap()).collect()
 }
 

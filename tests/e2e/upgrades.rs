@@ -216,7 +216,7 @@ fn an_upgrade_while_one_app_is_slow_to_stop_and_another_is_reloaded_leaves_both_
     need("node", "apt-get install nodejs");
     let (home, port) = (TestHome::new(), free_port());
     home.file("slow.sh", "trap 'while [ ! -e go ]; do sleep 0.05; done; exit 0' INT\necho > up\nwhile :; do sleep 0.05; done\n");
-    home.ok(&["start", "slow.sh", "--kill-timeout", "600000"]);
+    home.ok(&["start", "slow.sh", "--kill-timeout", "30000"]);
     let script = fixture("server.js").display().to_string();
     let start = ["start", &script, "--name", "web", "-i", "4"];
     home.command(&start).env("PORT", port.to_string()).output().unwrap();
