@@ -16,6 +16,7 @@ pub mod reason;
 pub mod rotation;
 pub mod select;
 pub mod shapes;
+pub mod skew;
 pub mod snapshot;
 pub mod state;
 pub mod stream;
