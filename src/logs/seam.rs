@@ -78,10 +78,11 @@ impl Told {
         Some(Spot { path, file: self.file, start, end: self.written, shared })
     }
 
-    /// Something of this stream stands in the file at `path` and was not told: where it begins.
-    fn held_back(&self, path: &Path, inode: u64) -> Option<u64> {
+    /// Something of this stream stands at the end of the file at `path` and was not told: where it begins. What others have
+    /// written behind it is told already.
+    fn held_back(&self, path: &Path, (inode, end): (u64, u64)) -> Option<u64> {
         let ours = self.path.as_deref() == Some(path) && self.file.inode == inode;
-        (ours && self.told < self.written).then_some(self.told)
+        (ours && self.told < self.written && self.written >= end).then_some(self.told)
     }
 }
 
@@ -96,7 +97,7 @@ pub fn ends<'a>(
     let told: Vec<&Told> = told.filter(|told| told.told < told.written).collect();
     let end = |(path, found): (&PathBuf, &Option<Place>)| {
         let Place { inode, offset } = found.unwrap_or_else(|| files.told_end(path));
-        let unfinished = told.iter().filter_map(|told| told.held_back(path, inode)).min();
+        let unfinished = told.iter().filter_map(|told| told.held_back(path, (inode, offset))).min();
         let offset = unfinished.map_or(offset, |start| start.min(offset));
         End { file: files.id(path, inode), offset, shared: files.is_shared(path) }
     };
@@ -117,9 +118,10 @@ mod tests {
         let at = |offset| (FileId { inode: 3, born_ns: 5 }, offset);
         assert_eq!(span(told.batch(at(10), b"a\nb", false, false, false)), (10, 12));
         assert_eq!(span(told.batch(at(13), b"c", false, false, false)), (12, 12));
-        assert_eq!(told.held_back(Path::new("/x.log"), 3), Some(12));
+        assert_eq!(told.held_back(Path::new("/x.log"), (3, 14)), Some(12));
+        assert_eq!(told.held_back(Path::new("/x.log"), (3, 50)), None, "another stream wrote behind it");
         assert_eq!(span(told.batch(at(14), b"d\n", true, false, false)), (12, 16));
-        assert_eq!(told.held_back(Path::new("/x.log"), 3), None);
+        assert_eq!(told.held_back(Path::new("/x.log"), (3, 16)), None);
         assert_eq!(span(told.batch(at(30), b"e\n", true, false, false)), (30, 32), "others wrote between");
         assert_eq!(span(told.batch(at(0), b"f", false, false, false)), (0, 0), "it was emptied");
         assert_eq!(span(told.rest(false)), (0, 1));

@@ -60,8 +60,13 @@ impl Shelf {
 
     /// All files of a log, oldest first; the live one, if it is there, is last.
     pub fn chain(&mut self, log: &Path) -> Vec<Part> {
+        self.chain_since(log, FileId::default())
+    }
+
+    /// The same, without files older than this one if it is among them.
+    fn chain_since(&mut self, log: &Path, since: FileId) -> Vec<Part> {
         let mut before = Part::at(log.to_owned()).ok();
-        let mut parts = self.rotated(log);
+        let mut parts = self.rotated(log, since);
         let mut live = Part::at(log.to_owned()).ok();
         for _ in 0..PATIENCE {
             let file = |part: &Option<Part>| part.as_ref().map(|part| part.file);
@@ -71,7 +76,7 @@ impl Shelf {
             // It was put aside meanwhile, perhaps under a name that is not among these.
             self.names.clear();
             before = live;
-            parts = self.rotated(log);
+            parts = self.rotated(log, since);
             live = Part::at(log.to_owned()).ok();
         }
         parts.extend(live);
@@ -79,26 +84,23 @@ impl Shelf {
     }
 
     /// What stands before a place, in its file and older ones. No file: none is written yet.
-    pub fn history(&mut self, log: &Path, (file, end): (FileId, u64)) -> Vec<Span> {
-        let mut parts = self.chain(log);
-        let mut last = None;
-        for _ in 0..PATIENCE {
-            last = parts.iter().rposition(|part| part.file.is(file));
-            if last.is_some() || !file.is_some() {
-                break;
-            }
-            // It may have been put aside or compressed while the directory was looked at.
+    pub fn history(&mut self, log: &Path, place: (FileId, u64)) -> Vec<Span> {
+        self.history_since(log, FileId::default(), place)
+    }
+
+    fn history_since(&mut self, log: &Path, since: FileId, (file, end): (FileId, u64)) -> Vec<Span> {
+        let mut parts = self.chain_since(log, since);
+        let mut last = parts.iter().rposition(|part| part.file.is(file));
+        if last.is_none() && file.is_some() {
+            // It may have been put aside after the directory was looked at.
             self.names.clear();
-            let again = self.chain(log);
-            if again == parts {
-                break;
-            }
-            parts = again;
+            parts = self.chain_since(log, since);
+            last = parts.iter().rposition(|part| part.file.is(file));
         }
         let Some(last) = last else {
             // Older ones, but for the one that took its place.
             let is_live = |part: &Part| part.path == log;
-            parts.retain(|part| !is_live(part) && !(file.is_some() && is_newer(part, file)));
+            parts.retain(|part| !(is_live(part) || file.is_some() && is_newer(part, file)));
             return parts.into_iter().map(Part::whole).collect();
         };
         let mut spans: Vec<Span> = parts.into_iter().take(last + 1).map(Part::whole).collect();
@@ -115,7 +117,7 @@ impl Shelf {
             // Names that were read before the last rotation would leave out what it put aside.
             self.names.clear();
         }
-        let mut spans = self.history(log, (to.file, to.offset));
+        let mut spans = self.history_since(log, file, (to.file, to.offset));
         if let Some(first) = spans.iter().rposition(|span| span.part.file.is(file)) {
             spans.drain(..first);
             if let Some(span) = spans.first_mut() {
@@ -148,7 +150,7 @@ impl Shelf {
         Missed { spans, gone }
     }
 
-    fn rotated(&mut self, log: &Path) -> Vec<Part> {
+    fn rotated(&mut self, log: &Path, since: FileId) -> Vec<Part> {
         // A link stays, and what it leads to is put aside where that stands.
         let log = std::fs::canonicalize(log).unwrap_or_else(|_gone| log.to_owned());
         let text =
@@ -168,18 +170,25 @@ impl Shelf {
         // While a file is being compressed both are there.
         let alone =
             of_this.filter(|name| name.strip_suffix(".gz").is_none_or(|plain| !names.contains(plain)));
-        let mut parts: Vec<(Vec<u64>, Part)> = alone
-            .filter_map(|name| {
-                let part = Part::at(dir.join(name)).or_else(|_gone| Part::at(dir.join(format!("{name}.gz"))));
-                Some((numbers(name.strip_prefix(&stem)?), part.ok()?))
-            })
-            .collect();
-        if parts.iter().all(|(numbers, _)| numbers.first().is_some_and(|year| *year >= 1970)) {
-            parts.sort_by(|(a, _), (b, _)| a.cmp(b));
-        } else {
-            parts.sort_by_key(|(numbers, part)| (part.modified_ms, numbers.clone()));
+        let mut alone: Vec<(Vec<u64>, &String)> =
+            alone.filter_map(|name| Some((numbers(name.strip_prefix(&stem)?), name))).collect();
+        alone.sort();
+        let sorted = alone.iter().all(|(numbers, _)| numbers.first().is_some_and(|year| *year >= 1970));
+        let mut parts = Vec::new();
+        for (_, name) in alone.into_iter().rev() {
+            let packed = || Part::at(dir.join(format!("{name}.gz")));
+            let Ok(part) = Part::at(dir.join(name)).or_else(|_gone| packed()) else { continue };
+            let last = sorted && part.file.is(since);
+            parts.push(part);
+            if last {
+                break;
+            }
         }
-        parts.into_iter().map(|(_, part)| part).collect()
+        parts.reverse();
+        if !sorted {
+            parts.sort_by_key(|part| part.modified_ms);
+        }
+        parts
     }
 }
 
