@@ -190,6 +190,7 @@ impl Owner {
                 Err(_another_versions) => (self.understand(&entry)?, false),
             },
         };
+        let record = self.begun.corrected(record, &entry);
         let process = fate(&entry, run);
         let mut fds = Fds::sort(entry.fds);
         if let Some(held) = fds.held() {

@@ -3,7 +3,7 @@
 //! decides nothing but when the daemon is started again.
 //!
 //! `message` is what is said (in `bytes`), `datagram` how it travels, `table` what is held (each an `entry`), `daemon` the daemon's life,
-//! `run` the loop, `enter` the way in, `upgrade` how it becomes another version of itself (from an `image`), and
+//! `run` the loop, `enter` the way in, `upgrade` how it becomes another version of itself (from an `image`), `ledger` who was begun, and
 //! `link` the daemon's end of it all, which can say it anew (`mirror`) to a keeper that replaces a dead one (`heir`).
 
 mod bytes;
@@ -15,6 +15,7 @@ mod entry;
 pub mod fuzz;
 pub mod heir;
 mod image;
+pub mod ledger;
 pub mod link;
 pub mod message;
 mod mirror;
