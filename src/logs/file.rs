@@ -9,6 +9,7 @@ use super::calls::Calls;
 use super::error::LogError;
 use super::handle::{Handle, open_flags};
 use super::record::Place;
+use crate::model::FileId;
 use crate::sys::fault;
 use std::collections::HashMap;
 use std::fs::OpenOptions;
@@ -42,6 +43,8 @@ struct LogFile {
     /// It is to be opened anew.
     stale: bool,
     device: Option<u64>,
+    /// What was open last.
+    id: FileId,
     /// Where the last batch that was told ends, or the present one begins.
     end: Place,
 }
@@ -91,6 +94,7 @@ impl Files {
         if let Some(file) = shelf.files.get_mut(path) {
             file.away = false;
             file.device = handle.as_ref().map(|handle| handle.device).or(file.device);
+            file.id = handle.as_ref().map_or(file.id, |handle| handle.id);
             if !std::mem::take(&mut file.stale) {
                 file.handle = handle.take();
             }
@@ -294,6 +298,12 @@ impl Files {
             Err(e) if e.kind() == io::ErrorKind::TimedOut => None,
             facts => Some(facts.map_or_else(|_none| Place::default(), place)),
         }
+    }
+
+    /// Which file of this path has this inode; its birth is known if it is the one that was open last.
+    pub fn id(&self, path: &Path, inode: u64) -> FileId {
+        let last = self.lock().files.get(path).map(|file| file.id);
+        last.filter(|last| last.inode == inode).unwrap_or(FileId { inode, born_ns: 0 })
     }
 
     /// Where what has been told of it ends, without asking the disk.
