@@ -202,7 +202,7 @@ impl Listener {
             owed: self.owed.clone(),
             doubted: self.doubted.clone(),
         };
-        serde_json::to_vec(&record).unwrap_or_default()
+        crate::model::skew::to_vec(&record).unwrap_or_default()
     }
 
     /// This worker holds it no more; its slot, if it did.
