@@ -63,6 +63,7 @@ impl Start for StandIn {
             creds: None,
             listen_pid: false,
             map: &[],
+            sign: None,
             baseline: Baseline::default(),
         })?;
         let pid = daemon.pid.to_le_bytes();

@@ -217,6 +217,7 @@ impl Owner {
                 }
             },
         };
+        let record = self.begun.corrected(record, &entry);
         fault::pass_with("attach.record", &record.app.name);
         let process = fate(&entry, run);
         let mut fds = Fds::sort(entry.fds);

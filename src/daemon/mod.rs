@@ -8,6 +8,7 @@ mod act;
 mod ailing;
 mod answer;
 mod attach;
+mod begun;
 mod boot;
 mod carry;
 mod door;

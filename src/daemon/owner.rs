@@ -1,5 +1,6 @@
 //! The one owner of the fleet: a turn is handle, persist, publish, act, reply.
 
+use super::begun::Begun;
 use super::keep::complain;
 use super::mailbox::Letter;
 use super::notify::Notices;
@@ -83,6 +84,10 @@ pub(super) struct Owner {
     pub(super) scribe: Scribe,
     /// What processes carry that are just being started.
     pub(super) carried: HashMap<Run, OwnedFd>,
+    /// Who was begun, as far as it is known.
+    pub(super) begun: Begun,
+    /// What new workers carry of that.
+    pub(super) ledger: Option<OwnedFd>,
     pub(super) told: Told,
     /// Whom we do not lead.
     pub(super) suspects: Suspects,
@@ -128,6 +133,7 @@ impl Owner {
         out: Outlets,
     ) -> Owner {
         let states = States::new(&home, out.scribe.clone());
+        let (begun, ledger) = (Begun::kept(&link), Begun::to_carry(&link));
         Owner {
             home,
             link,
@@ -151,6 +157,8 @@ impl Owner {
             unwritten: BTreeSet::new(),
             scribe: out.scribe,
             carried: HashMap::new(),
+            begun,
+            ledger,
             told: Told::default(),
             suspects: Suspects::default(),
             keeper_pid: Arc::new(AtomicU32::new(view.keeper_pid)),

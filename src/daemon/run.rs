@@ -238,6 +238,8 @@ impl Owner {
             NodeEvent::Listening { run, address } => self.happen(Event::Listening { run, address }),
             NodeEvent::Listens { run, addresses } => self.happen(Event::Listens { run, addresses }),
             NodeEvent::Ready { run } => self.happen(Event::SaidReady { run }),
+            NodeEvent::Idle { run } => self.happen(Event::Idle { run }),
+            NodeEvent::Told { run } => self.note_told(run),
             NodeEvent::Disconnected { run } => self.happen(Event::Disconnected { run }),
             NodeEvent::Reported { run, usage } => self.happen(Event::Reported { run, usage }),
             NodeEvent::Axm { run, axm } => self.happen(Event::AxmChanged { run, axm }),

@@ -2,7 +2,7 @@
 //! keeper always drains; receiving never waits.
 
 use super::datagram::{self, BUFFER, Received};
-use super::heir;
+use super::heir::{self, Begun};
 use super::message::{Adopt, Message, Spawn, Tag, ToKeeper};
 use super::mirror::Mirror;
 use super::news::told;
@@ -254,8 +254,8 @@ impl Link {
 
     /// The keeper is dead (`receive` said so): starts another one and tells it everything. `home_mark` is a variable
     /// (`PMON_HOME=…`) that every worker has in its environment. Returns the processes that were started
-    /// while nobody could say so any more; what was to be started and was not, is started now.
-    pub fn rebuild(&self, home_mark: &str) -> io::Result<Vec<(Run, u32)>> {
+    /// while nobody could say so any more, and whether they live; what was to be started and was not, is started now.
+    pub fn rebuild(&self, home_mark: &str) -> io::Result<Vec<(Run, u32, bool)>> {
         let mut mirror = self.mirror();
         fault::pass("rebuild.begun");
         self.pulse().ended();
@@ -264,9 +264,18 @@ impl Link {
         self.heirs().push(keeper.pid);
         fd::replace(self.0.socket.as_fd(), &socket)?;
         let mut spawned = Vec::new();
-        for (run, process) in heir::find(home_mark, &mirror.asked()) {
-            spawned.push((run, process.pid));
-            mirror.is_spawned(run, process);
+        let found = heir::find(home_mark, &mirror.asked(), mirror.fd(0, Tag::new(Tag::LEDGER, 0)));
+        for (run, begun) in found {
+            match begun {
+                Begun::Lives(process) => {
+                    spawned.push((run, process.pid, true));
+                    mirror.is_spawned(run, process);
+                }
+                Begun::Ended(pid) => {
+                    spawned.push((run, pid, false));
+                    mirror.is_over(run);
+                }
+            }
         }
         for ((order, fds), asked) in mirror.tell() {
             self.put(&order.encode(), &fds)?;

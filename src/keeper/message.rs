@@ -84,6 +84,8 @@ impl Tag {
     pub const HANDED: u8 = 106;
     /// The control socket's file (O_PATH), to be known again by.
     pub const CONTROL_FILE: u8 = 107;
+    /// Who was begun (entry 0).
+    pub const LEDGER: u8 = 108;
 
     /// A tag; only the low 24 bits of `index` count.
     pub const fn new(kind: u8, index: u32) -> Tag {

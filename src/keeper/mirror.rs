@@ -222,6 +222,15 @@ impl Mirror {
         }
     }
 
+    /// The process of a SPAWN was there, and has ended.
+    pub(super) fn is_over(&mut self, run: Run) {
+        if let Some(entry) = self.entries.get_mut(&run.entry) {
+            entry.generation = run.generation;
+            entry.asked = None;
+            entry.process = None;
+        }
+    }
+
     /// Runs whose SPAWN is not answered.
     pub(super) fn asked(&self) -> Vec<Run> {
         self.entries.values().filter_map(|entry| entry.asked.as_ref()).map(|asked| asked.run).collect()

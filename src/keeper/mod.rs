@@ -4,7 +4,7 @@
 //!
 //! `message` is what is said (in `bytes`), `datagram` how it travels, `table` what is held (each an `entry`), `daemon` the daemon's life
 //! (its `pace`, its `silence`, a new program's `trial`, and the `suspects` if it dies at its start),
-//! `run` the loop, `enter` the way in, `upgrade` how it becomes another version of itself (from an `image`), and
+//! `run` the loop, `enter` the way in, `upgrade` how it becomes another version of itself (from an `image`), `ledger` who was begun, and
 //! `link` the daemon's end of it all, which can say it anew (`mirror`) to a keeper that replaces a dead one (`heir`).
 
 mod bytes;
@@ -16,6 +16,7 @@ mod entry;
 pub mod fuzz;
 pub mod heir;
 mod image;
+pub mod ledger;
 pub mod link;
 pub mod message;
 mod mirror;

@@ -11,11 +11,12 @@
 
 use super::entry::{Entry, Need, Process, Refusal, UNKNOWN};
 use super::image::EntryImage;
+use super::ledger;
 use super::message::{Adopt, Past, Spawn, Spent, Tag, ToDaemon};
 use crate::model::Run;
 use crate::sys::child::{self, Reaped};
 use crate::sys::fault;
-use crate::sys::spawn::{self, Baseline, Program, SpawnError, Spawned, Stage};
+use crate::sys::spawn::{self, Baseline, Program, Sign, SpawnError, Spawned, Stage};
 use crate::sys::{clock, ending};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
@@ -140,16 +141,20 @@ impl Table {
         if run.entry == 0 {
             return;
         }
-        let entry = self.entries.entry(run.entry).or_default();
-        if run.generation <= entry.generation {
-            return;
-        }
-        if matches!(entry.process, Process::Running { .. }) {
-            return self.refuse(run, token, Errno::BUSY);
+        if let Some(entry) = self.entries.get(&run.entry) {
+            if run.generation <= entry.generation {
+                return;
+            }
+            if matches!(entry.process, Process::Running { .. }) {
+                return self.refuse(run, token, Errno::BUSY);
+            }
         }
         fault::pass("keeper.clone");
-        let started = start(&request, &fds, baseline);
+        let ledger = self.entries.get(&0).and_then(|own| own.fds.get(&Tag::new(Tag::LEDGER, 0)));
+        let sign = ledger.map(|ledger| ledger::sign(ledger.as_fd(), run));
+        let started = start(&request, &fds, sign, baseline);
         fault::pass("keeper.cloned");
+        let entry = self.entries.entry(run.entry).or_default();
         entry.process = match started {
             Ok(child) => Process::Running { child, spawned_ms: clock::now().boot_ms, adopted: false },
             Err(error) => Process::Failed(error),
@@ -261,7 +266,12 @@ fn at(fds: &[OwnedFd], place: u32) -> Option<BorrowedFd<'_>> {
     fds.get(usize::try_from(place).ok()?).map(AsFd::as_fd)
 }
 
-fn start(request: &Spawn, fds: &[OwnedFd], baseline: Baseline) -> Result<Spawned, SpawnError> {
+fn start(
+    request: &Spawn,
+    fds: &[OwnedFd],
+    sign: Option<Sign<'_>>,
+    baseline: Baseline,
+) -> Result<Spawned, SpawnError> {
     let invalid = |stage| SpawnError { errno: Errno::INVAL, stage };
     let text = |bytes: &Vec<u8>| CString::new(bytes.clone()).map_err(|_nul| invalid(Stage::Exec));
     let argv = request.argv.iter().map(text).collect::<Result<Vec<_>, _>>()?;
@@ -276,6 +286,7 @@ fn start(request: &Spawn, fds: &[OwnedFd], baseline: Baseline) -> Result<Spawned
         creds: request.creds.as_ref(),
         listen_pid: request.listen_pid,
         map: &map,
+        sign,
         baseline,
     };
     spawn::spawn_within(&program, EXEC_MS)

@@ -1,8 +1,8 @@
 //! The finds of one log, oldest first, with their context.
 
 use super::block::{Block, Blocks};
-use super::chain::Span;
 use super::narrow::Dating;
+use super::part::Span;
 use super::pattern::{lines, part};
 use super::query::Query;
 use super::times::Times;

@@ -151,6 +151,7 @@ impl Fleet {
                 self.at(run, turn, |w, turn| w.reported(run, |entry| entry.health = Some(health), turn));
             }
             Event::Disconnected { run } => self.at(run, turn, |w, turn| w.disconnected(run, turn)),
+            Event::Idle { run } => self.at(run, turn, |w, turn| w.idle(run, turn)),
             Event::Exited { run, exit, survivors } => {
                 let at = turn.now;
                 self.at(run, turn, |w, turn| w.exited(run, exit, survivors, at, turn));

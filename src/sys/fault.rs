@@ -8,7 +8,7 @@
 //! With `program=<part>` only processes whose program's path has that part do it.
 //! With `always` it stays, and happens at that pass and every later one. If there is a file `passed`, the names of points
 //! are added to it, one a line, as processes first pass them. A file `clock` holds two numbers, milliseconds
-//! added to the wall clock and to the boot clock.
+//! added to the wall clock and to the boot clock. A few numbers of the product can be set by a file of their name: `settled`.
 //!
 //! Not for logic: who asks takes the error as one of the system's.
 
@@ -205,8 +205,15 @@ pub fn clock() -> (i64, i64) {
     (0, 0)
 }
 
+/// A number that a test sets with a file of this name; `usual` without one, and in a release build.
+#[cfg(not(debug_assertions))]
+#[inline]
+pub fn value(_name: &str, usual: i64) -> i64 {
+    usual
+}
+
 #[cfg(debug_assertions)]
-pub use planned::{at, at_with, clock, half};
+pub use planned::{at, at_with, clock, half, value};
 
 #[cfg(debug_assertions)]
 mod planned {
@@ -304,6 +311,12 @@ mod planned {
             other => return Err(io::Error::other(format!("`{other}` is no deed of a fault plan"))),
         };
         Err(errno.into())
+    }
+
+    /// A number that a test sets with a file of this name.
+    pub fn value(name: &str, usual: i64) -> i64 {
+        let text = plan().and_then(|plan| std::fs::read_to_string(plan.join(name)).ok());
+        text.and_then(|text| text.trim().parse().ok()).unwrap_or(usual)
     }
 
     /// How far the wall clock and the boot clock are set off, milliseconds.

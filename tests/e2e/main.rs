@@ -21,6 +21,7 @@ mod everyday;
 mod exhaust;
 mod fallen;
 mod frozen;
+mod gaps;
 mod home;
 mod home_spoiled;
 mod inject;
