@@ -37,6 +37,7 @@ mod rebuild;
 mod reload;
 mod rotate;
 mod runtimes;
+mod searching;
 mod secrets;
 mod sockets;
 mod surprises;
