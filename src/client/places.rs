@@ -1,32 +1,40 @@
 //! Lines that the daemon did not send but said where they stand: read from the file, whatever its name is by now.
 
-use crate::model::tail;
+use crate::model::{FileId, tail};
 use crate::proto::LogSpot;
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{DirEntryExt, FileExt, MetadataExt};
+use std::os::unix::fs::{DirEntryExt, FileExt};
 use std::path::Path;
 
 /// Files that were read last, by the log's path: one that was rotated away since is still read here.
 #[derive(Debug, Default)]
 pub(super) struct Places {
-    files: HashMap<String, (u64, File)>,
+    files: HashMap<String, (FileId, File)>,
+}
+
+/// Why lines could not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gone {
+    /// The file as it was written is not there any more; it may have been compressed.
+    File,
+    /// Something else stands there by now.
+    Text,
 }
 
 impl Places {
-    /// The lines at a place, whose end has this print. An error if they are not there any more.
-    pub(super) fn read(&mut self, spot: &LogSpot, print: u64) -> io::Result<Bytes> {
-        if let Some((inode, file)) = self.files.get(&spot.path)
-            && *inode == spot.inode
-            && let Ok(lines) = lines(file, spot, print)
+    /// The lines at a place, whose end has this print.
+    pub(super) fn read(&mut self, spot: &LogSpot, print: u64) -> Result<Bytes, Gone> {
+        if let Some((file, held)) = self.files.get(&spot.path)
+            && file.is(spot.file)
         {
-            return Ok(lines);
+            return lines(held, spot, print).map_err(|_other| Gone::Text);
         }
-        let file = find(spot)?;
-        let lines = lines(&file, spot, print)?;
-        self.files.insert(spot.path.clone(), (spot.inode, file));
+        let file = find(spot).ok_or(Gone::File)?;
+        let lines = lines(&file, spot, print).map_err(|_other| Gone::Text)?;
+        self.files.insert(spot.path.clone(), (spot.file, file));
         Ok(lines)
     }
 }
@@ -42,26 +50,23 @@ fn lines(file: &File, spot: &LogSpot, print: u64) -> io::Result<Bytes> {
     Ok(bytes.into())
 }
 
-/// The file of this inode: the log, or what was made of it beside it.
-fn find(spot: &LogSpot) -> io::Result<File> {
+/// The file: the log, or what was made of it beside it.
+fn find(spot: &LogSpot) -> Option<File> {
     let log = std::fs::canonicalize(&spot.path).unwrap_or_else(|_gone| spot.path.clone().into());
-    let is_it = |file: &File| file.metadata().is_ok_and(|facts| facts.ino() == spot.inode && facts.is_file());
-    if let Some(file) = open(&log).filter(is_it) {
-        return Ok(file);
+    if let Some(file) = open(&log, spot.file) {
+        return Some(file);
     }
-    let dir = log.parent().unwrap_or(Path::new("/"));
-    for entry in std::fs::read_dir(dir)?.flatten().filter(|entry| entry.ino() == spot.inode) {
-        if let Some(file) = open(&entry.path()).filter(is_it) {
-            return Ok(file);
-        }
-    }
-    Err(io::ErrorKind::NotFound.into())
+    let entries = std::fs::read_dir(log.parent()?).ok()?.flatten();
+    let mut alike = entries.filter(|entry| entry.ino() == spot.file.inode);
+    alike.find_map(|entry| open(&entry.path(), spot.file))
 }
 
 /// Never waits, whatever has taken the name.
-fn open(path: &Path) -> Option<File> {
+fn open(path: &Path, wanted: FileId) -> Option<File> {
     let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, rustix::fs::Mode::empty()).ok().map(File::from)
+    let file = File::from(rustix::fs::open(path, flags, rustix::fs::Mode::empty()).ok()?);
+    let facts = file.metadata().ok()?;
+    (facts.is_file() && FileId::of(&facts).is(wanted)).then_some(file)
 }
 
 #[cfg(test)]
@@ -69,8 +74,8 @@ mod tests {
     use super::*;
 
     fn spot(path: &Path, start: u64, end: u64) -> LogSpot {
-        let inode = path.metadata().unwrap().ino();
-        LogSpot { path: path.display().to_string(), inode, start, end, shared: false }
+        let file = FileId::of(&path.metadata().unwrap());
+        LogSpot { path: path.display().to_string(), file, start, end, shared: false }
     }
 
     #[test]
@@ -86,7 +91,7 @@ mod tests {
         assert_eq!(places.read(&second, tail::print(b"two\n")).unwrap(), "two\n");
         std::fs::remove_file(aside).unwrap();
         assert_eq!(places.read(&first, tail::print(b"one\n")).unwrap(), "one\n", "it is still open");
-        assert!(Places::default().read(&first, tail::print(b"one\n")).is_err());
+        assert_eq!(Places::default().read(&first, tail::print(b"one\n")), Err(Gone::File));
     }
 
     #[test]
@@ -98,8 +103,10 @@ mod tests {
         let spot = spot(&log, 4, 8);
         assert!(places.read(&spot, tail::print(b"two\n")).is_ok());
         std::fs::write(&log, "new\n").unwrap();
-        assert!(places.read(&spot, tail::print(b"two\n")).is_err(), "it is shorter");
+        assert_eq!(places.read(&spot, tail::print(b"two\n")), Err(Gone::Text), "it is shorter");
         std::fs::write(&log, "new\nnew\n").unwrap();
-        assert!(places.read(&spot, tail::print(b"two\n")).is_err());
+        assert_eq!(places.read(&spot, tail::print(b"two\n")), Err(Gone::Text));
+        let other = LogSpot { file: FileId { born_ns: 1, ..spot.file }, ..spot };
+        assert_eq!(Places::default().read(&other, tail::print(b"new\n")), Err(Gone::File), "another file");
     }
 }

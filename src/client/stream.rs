@@ -2,8 +2,8 @@
 
 use super::call::CallError;
 use super::connect::{Connection, ReadError, Received};
-use super::places::Places;
-use crate::proto::{ClientMessage, DaemonMessage, LogBatch, Push, Reply, Request};
+use super::places::{Gone, Places};
+use crate::proto::{ClientMessage, DaemonMessage, LogBatch, LogSpot, Push, Reply, Request};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::io;
@@ -38,6 +38,15 @@ pub enum Incoming {
     },
     /// Log lines; `batch.header.id` is the subscription.
     Log(LogBatch),
+    /// Log lines were told to stand somewhere, and do not any more.
+    Missed {
+        /// Where.
+        spot: LogSpot,
+        /// How many.
+        lines: u64,
+        /// Something else stands there: they are lost. Otherwise a compressed copy may have them.
+        overwritten: bool,
+    },
 }
 
 /// What [`Stream::next_for`] waited for.
@@ -130,14 +139,14 @@ impl Stream {
         }
     }
 
-    /// A batch with its lines, wherever they are; if they are gone, how many those were.
+    /// A batch with its lines, wherever they are, if they are.
     fn whole(&mut self, mut batch: LogBatch) -> Incoming {
         if let (Some(spot), Some(at_spot)) = (&batch.header.spot, batch.header.at_spot.take()) {
             match self.places.read(spot, at_spot.tail) {
                 Ok(bytes) => batch.bytes = bytes,
-                Err(_gone) => {
-                    let push = Push::Lagged { lines: at_spot.lines, unplaced: None };
-                    return Incoming::Push { id: batch.header.id, push };
+                Err(gone) => {
+                    let (spot, lines) = (spot.clone(), at_spot.lines);
+                    return Incoming::Missed { spot, lines, overwritten: gone == Gone::Text };
                 }
             }
         }

@@ -10,7 +10,6 @@ use crate::model::{Exit, Run};
 use crate::supervisor::{Effect, Event, Record};
 use crate::sys::fault;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use tokio::time::Instant;
 
 const SIGKILL: i32 = 9;
@@ -32,8 +31,7 @@ impl Owner {
             Effect::Sweep { run } => self.sweep(run),
             Effect::SayShutdown { run } => {
                 self.hub.stopping(run);
-                self.hub.say(run, json!("shutdown"));
-                self.note_told(run);
+                self.hub.shutdown(run);
             }
             // Idle kept-alive connections get most of the grace; the rest is for requests under way.
             Effect::Drain { run, grace } => self.hub.drain(run, grace / 4 * 3),
@@ -89,11 +87,11 @@ impl Owner {
     }
 
     /// It has been asked to end: should we die now, the next daemon does not ask it again.
-    fn note_told(&mut self, run: Run) {
+    pub(super) fn note_told(&mut self, run: Run) {
         let due = |record: &&mut Record| record.run == run && record.untold;
         let Some(record) = self.entries.get_mut(&run.entry).filter(due) else { return };
         record.untold = false;
-        match serde_json::to_vec(record) {
+        match crate::model::skew::to_vec(record) {
             Ok(blob) => complain("keep a record", self.link.blob(run.entry, &blob)),
             Err(error) => tracing::error!(%error, "failed to write a record"),
         }
@@ -110,7 +108,7 @@ impl Owner {
             return;
         };
         // It is over, only its last lines are on their way. The pump says when they are written.
-        match serde_json::to_vec(&Over { over: record }) {
+        match crate::model::skew::to_vec(&Over { over: record }) {
             Ok(blob) => complain("keep a record", self.link.blob(run.entry, &blob)),
             Err(error) => tracing::error!(%error, "failed to write a record"),
         }

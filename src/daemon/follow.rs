@@ -8,17 +8,18 @@ use super::outbox::{ClientGone, Outbox};
 use super::past;
 use crate::logs::{Delivery, End, Filter, LogLines, SMALL, Spot, Workers};
 use crate::model::snapshot::Snapshot;
-use crate::model::{Rotation, StreamKind, WorkerId, tail};
-use crate::proto::push::{AtSpot, LogFile, LogHeader, LogSpot};
+use crate::model::{FileId, Rotation, StreamKind, WorkerId, tail};
+use crate::proto::push::{AtSpot, LogFile, LogHeader, LogPlace, LogSpot, Skipped};
 use crate::proto::request::LogsRequest;
 use crate::proto::{Frame, Push, Reply};
+use crate::sys::clock;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// Bytes that may wait for one slow subscriber; the oldest lines go first.
 const BACKLOG: usize = 4 << 20;
-/// After a batch that a client reads itself: one of a fast stream then tells what came since in one frame.
-const GATHER: Duration = Duration::from_millis(10);
+/// Between batches that a client reads itself: of a fast stream it is told in few frames what came since.
+const GATHER_NS: u64 = 20_000_000;
 
 /// Serves a `Logs` until history is read, or until the client leaves.
 pub(super) async fn logs(wanted: LogsRequest, desk: &Desk, outbox: &Outbox) -> Result<(), ClientGone> {
@@ -42,8 +43,8 @@ pub(super) async fn logs(wanted: LogsRequest, desk: &Desk, outbox: &Outbox) -> R
         Ok(seam) => seam,
         Err(error) => return outbox.reply(Reply::Error(error)).await,
     };
-    for (file, End { inode, offset, shared }) in files.iter_mut().zip(seam.ends) {
-        (file.inode, file.end, file.shared) = (inode, offset, shared);
+    for (file, End { file: id, offset, shared }) in files.iter_mut().zip(seam.ends) {
+        (file.file, file.end, file.shared) = (id, offset, shared);
     }
     outbox.reply(Reply::Subscribed).await?;
     if wanted.files {
@@ -71,15 +72,28 @@ pub(super) async fn logs(wanted: LogsRequest, desk: &Desk, outbox: &Outbox) -> R
         match delivery {
             Delivery::Lines(lines) if wanted.places && by_place(&lines) => {
                 send_place(&lines, outbox).await?;
-                // What comes meanwhile is told at once.
-                tokio::time::sleep(GATHER).await;
+                if seam.live.is_empty() {
+                    tokio::time::sleep(until_gathered()).await;
+                }
             }
             Delivery::Lines(lines) => send(&lines, false, outbox).await?,
-            Delivery::Lagged { lines, unplaced } => {
-                outbox.push(Push::Lagged { lines, unplaced: Some(unplaced) }).await?;
+            Delivery::Lagged { lines, unplaced, placed } => {
+                let placed = placed.into_iter().map(skipped).collect();
+                outbox.push(Push::Lagged { lines, unplaced: Some(unplaced), placed }).await?;
             }
         }
     }
+}
+
+fn skipped(lines: crate::logs::Skipped) -> Skipped {
+    let place = |(file, offset)| LogPlace { file, offset };
+    let (from, to) = (place(lines.from), place(lines.to));
+    Skipped { path: lines.path.display().to_string(), from, to, lines: lines.lines }
+}
+
+/// All subscribers wait for the same moments: one wake-up serves them.
+fn until_gathered() -> Duration {
+    Duration::from_nanos(GATHER_NS - clock::monotonic_ns() % GATHER_NS)
 }
 
 /// It is large, and its file has it as it would be sent.
@@ -110,7 +124,7 @@ pub(super) async fn send(lines: &LogLines, history: bool, outbox: &Outbox) -> Re
 fn header(lines: &LogLines, history: bool, outbox: &Outbox) -> LogHeader {
     let spot = lines.spot.as_ref().map(|spot| LogSpot {
         path: spot.path.display().to_string(),
-        inode: spot.inode,
+        file: spot.file,
         start: spot.start,
         end: spot.end,
         shared: spot.shared,
@@ -137,7 +151,7 @@ fn own_log(desk: &Desk) -> LogFile {
         name: "pmon".into(),
         stream: StreamKind::Out,
         path,
-        inode: 0,
+        file: FileId::default(),
         end: 0,
         shared: false,
         dates: None,
@@ -167,7 +181,7 @@ fn history_files(
                     name: worker.app.name.clone(),
                     stream,
                     path: path.clone(),
-                    inode: 0,
+                    file: FileId::default(),
                     end: 0,
                     shared: false,
                     dates: worker.app.logs.date_format.clone(),

@@ -1,9 +1,8 @@
 //! Reading what another version wrote: what is not understood of it is replaced by what holds where nothing was said,
 //! and named; what a worker *is* is never made up. So an unknown word about a worker does not cost the worker.
 
-use crate::model::app::{Env, Mode, Program};
+use crate::model::app::Program;
 use crate::model::order::Saved;
-use crate::model::policy::Scheduling;
 use crate::model::{App, Desired, Epoch, Reason, Run, Stamp, State, WorkerId};
 use crate::supervisor::{Record, Role};
 use serde::Serialize;
@@ -146,39 +145,13 @@ fn blank() -> Record {
         interpreter_args: Vec::new(),
         args: Vec::new(),
     };
-    let app = App {
-        name: String::new(),
-        namespace: "default".to_owned(),
-        program,
-        cwd: "/".into(),
-        mode: Mode::Fork,
-        instances: 1,
-        env: Env::default(),
-        instance_var: "NODE_APP_INSTANCE".to_owned(),
-        increment_var: None,
-        user: None,
-        autostart: true,
-        restart: Default::default(),
-        stop: Default::default(),
-        readiness: Default::default(),
-        reload: Default::default(),
-        limits: Default::default(),
-        logs: Default::default(),
-        scheduling: Scheduling::default(),
-        sockets: Vec::new(),
-        preload: true,
-        version: None,
-        node_version: None,
-        pid_file: None,
-        extra: serde_json::Map::new(),
-    };
     Record {
         run: Run { entry: 0, generation: 0 },
         role: Role::Current,
         worker: WorkerId(0),
         instance: 0,
         unique_id: String::new(),
-        app: Arc::new(app),
+        app: Arc::new(App::of("", program, "/")),
         desired: Desired::Up,
         state: State::Running,
         reason: Reason::Adopted,

@@ -7,11 +7,12 @@
 
 use super::act::Over;
 use super::attach::Handover;
+use super::begun::Begun;
 use super::keep::complain;
 use super::states::{Held, State, States};
 use super::{carry, mend};
 use crate::keeper::{Entry, EntryState, Link, Tag};
-use crate::model::Run;
+use crate::model::{Desired, Run, State as Now};
 use crate::supervisor::Record;
 use crate::sys::child::{self, Member};
 use crate::sys::clock;
@@ -54,8 +55,10 @@ pub(super) fn recover(handover: &mut Handover, link: &Link, states: &States, mar
     let (mut left, mut unread) = states.read();
     let kin = kin::with_environment(mark, &["PMON_ID", "PMON_GEN"]);
     for (id, state) in carried(&kin, states) {
-        // The file is later, if it is there.
-        left.entry(id).or_insert(state);
+        // The file is later, if it is there and was written for this run.
+        if left.get(&id).is_none_or(|file| age(file) < age(&state)) {
+            left.insert(id, state);
+        }
     }
     left.retain(|id, _| !handover.knows(*id));
     unread.retain(|id, _| !handover.knows(*id));
@@ -64,7 +67,12 @@ pub(super) fn recover(handover: &mut Handover, link: &Link, states: &States, mar
     }
     let sockets = left.split_off(&Run::FIRST_RESERVED);
     let unknown = unread_workers(&unread, &left, &kin);
-    let Sorted { mut entries, adopted, lost, told } = sort(left, &kin, mark);
+    let begun = Begun::look(link, &kin);
+    let Sorted { mut entries, adopted, lost, told } = sort(left, &kin, mark, &begun, &mut |id| {
+        link.trying(id);
+        !handover.is_aside(id)
+    });
+    link.trying(0);
     let (stopped, gone) = (lost.len() + unknown.len(), entries.len() - adopted.len());
     tracing::warn!(adopted = adopted.len(), stopped, gone, "nobody handed the fleet over; looked for it");
     fault::pass("orphans.sorted");
@@ -116,6 +124,12 @@ fn carried(kin: &[Kin], states: &States) -> BTreeMap<u64, State> {
     found.into_iter().map(|(id, (_, state))| (id, state)).collect()
 }
 
+/// Of two states of one entry, which is the later: by generation, then by epoch.
+fn age(state: &State) -> (u64, u64) {
+    let number = |value: &serde_json::Value| value.as_u64().unwrap_or_default();
+    (number(&state.record["run"]["generation"]), number(&state.record["epoch"]))
+}
+
 /// Living workers whose states cannot be read, and who do not carry them: nobody could restart them, or tell them from
 /// another's.
 fn unread_workers(
@@ -138,19 +152,28 @@ struct Sorted {
     told: Vec<String>,
 }
 
-fn sort(states: BTreeMap<u64, State>, kin: &[Kin], mark: &str) -> Sorted {
+/// `begin` hears with whom we begin, and says whether to look at what is on record of it.
+fn sort(
+    states: BTreeMap<u64, State>,
+    kin: &[Kin],
+    mark: &str,
+    begun: &Begun,
+    begin: &mut dyn FnMut(u64) -> bool,
+) -> Sorted {
     let mut sorted = Sorted::default();
     for (id, state) in states {
+        if !begin(id) {
+            sorted.keep(as_it_is(id, &state, kin));
+            continue;
+        }
         if serde_json::from_value::<Over>(state.record.clone()).is_ok() {
             continue;
         }
-        let (record, mended) = match mend::record(state.record.clone(), state.pid != 0) {
+        let (mut record, mended) = match mend::record(state.record.clone(), state.pid != 0) {
             Ok(read) => read,
-            Err(why) => {
-                tracing::error!(entry = id, why, "failed to read the state of a worker");
-                sorted
-                    .told
-                    .push(format!("the state of entry {id} (pid {}) is not understood: {why}", state.pid));
+            // It is set aside, with the reason, by whoever takes it over.
+            Err(_unread) => {
+                sorted.keep(as_it_is(id, &state, kin));
                 continue;
             }
         };
@@ -165,10 +188,18 @@ fn sort(states: BTreeMap<u64, State>, kin: &[Kin], mark: &str) -> Sorted {
                 .push(format!("`{name}` (pid {}) belongs to the daemon of `{home}`: left alone", state.pid));
             continue;
         }
-        let Some((run, member, pidfd)) = find(&record, &state, kin) else {
+        let Some((run, member, pidfd)) = find(&record, &state, kin, begun) else {
+            if let Some(signed) = begun.last(id) {
+                catch_up(&mut record, signed.run.generation);
+            }
+            // It was there, so that is an end.
+            if state.pid != 0 && record.state == Now::Starting {
+                record.state = Now::Running;
+            }
             sorted.entries.push(dead(&record, EntryState::None));
             continue;
         };
+        catch_up(&mut record, run.generation);
         let found = Found { record, state, run, member, pidfd };
         match take(&found) {
             Ok(entry) => {
@@ -185,6 +216,44 @@ fn sort(states: BTreeMap<u64, State>, kin: &[Kin], mark: &str) -> Sorted {
     sorted
 }
 
+impl Sorted {
+    fn keep(&mut self, entry: Entry) {
+        self.adopted.extend(child::member(entry.pid).filter(|_| entry.pidfd.is_some()));
+        self.entries.push(entry);
+    }
+}
+
+/// The entry of a state whose record is not looked at, with what its process still has.
+fn as_it_is(id: u64, state: &State, kin: &[Kin]) -> Entry {
+    let blob = serde_json::to_vec(&state.record).unwrap_or_default();
+    let noted = Member { pid: state.pid, start_time: state.born };
+    let generation = state.record.pointer("/run/generation").and_then(serde_json::Value::as_u64).unwrap_or(1);
+    let lives = state.pid != 0 && child::is_alive(noted);
+    let process = if lives { Some((noted, generation)) } else { by_environment(id, generation, kin) };
+    let opened = process.and_then(|(member, generation)| {
+        let pidfd = child::open(member.pid).ok().flatten()?;
+        child::is_alive(member).then_some((member, Run { entry: id, generation }, pidfd))
+    });
+    let Some((member, run, pidfd)) = opened else {
+        let (state, fds) = (EntryState::None, Vec::new());
+        return Entry { id, generation, pid: 0, state, spawned_boot_ms: 0, pidfd: None, fds, blob };
+    };
+    let fds = CARRIED.iter().filter_map(|(kind, number)| {
+        Some((tag_of(*kind, run), kin::descriptor(member, &pidfd, *number).ok()?))
+    });
+    let (fds, state) = (fds.collect(), EntryState::Running);
+    let (generation, pid) = (run.generation, member.pid);
+    Entry { id, generation, pid, state, spawned_boot_ms: 0, pidfd: Some(pidfd), fds, blob }
+}
+
+/// What a worker carries of this kind, as the keeper calls it.
+fn tag_of(kind: u8, run: Run) -> Tag {
+    match kind {
+        Tag::OUT_PIPE | Tag::ERR_PIPE | Tag::CHANNEL => Tag::of_run(kind, run),
+        _ => Tag::new(kind, 0),
+    }
+}
+
 /// The home whose daemon has this worker: the files of a home may have been moved or copied while it serves.
 fn elsewhere(state: &State, mark: &str) -> Option<String> {
     let noted = Member { pid: state.pid, start_time: state.born };
@@ -197,13 +266,28 @@ fn elsewhere(state: &State, mark: &str) -> Option<String> {
     foreign.then(|| String::from_utf8_lossy(&home).into_owned())
 }
 
+/// Later runs were begun than the record tells of: each was one more restart, unless it was to be down.
+fn catch_up(record: &mut Record, generation: u64) {
+    let missed = generation.saturating_sub(record.run.generation);
+    if missed == 0 {
+        return;
+    }
+    record.run.generation = generation;
+    if record.desired == Desired::Up {
+        record.restarts = record.restarts.saturating_add(u32::try_from(missed).unwrap_or(u32::MAX));
+        record.state = Now::Starting;
+        record.next_start = None;
+    }
+}
+
 /// The process of a record, and its run: it may be a later one than was written down.
-fn find(record: &Record, state: &State, kin: &[Kin]) -> Option<(Run, Member, OwnedFd)> {
+fn find(record: &Record, state: &State, kin: &[Kin], begun: &Begun) -> Option<(Run, Member, OwnedFd)> {
     let noted = Member { pid: state.pid, start_time: state.born };
     let (member, generation) = if state.pid != 0 && child::is_alive(noted) {
         (noted, record.run.generation)
     } else {
-        by_environment(record.run.entry, record.run.generation, kin)?
+        let (entry, from) = (record.run.entry, record.run.generation);
+        by_environment(entry, from, kin).or_else(|| by_signature(entry, from, begun))?
     };
     let pidfd = child::open(member.pid).ok()??;
     // From here on it is this one and no other.
@@ -219,14 +303,17 @@ fn by_environment(entry: u64, from: u64, kin: &[Kin]) -> Option<(Member, u64)> {
     later.max_by_key(|(member, generation)| (*generation, std::cmp::Reverse(member.start_time)))
 }
 
+/// One that has not run its program yet: its environment is not its own.
+fn by_signature(entry: u64, from: u64, begun: &Begun) -> Option<(Member, u64)> {
+    let signed = begun.last(entry).filter(|signed| signed.run.generation >= from)?;
+    Some((signed.process()?.0, signed.run.generation))
+}
+
 /// An entry as the keeper would have handed it over; the error is what is missing.
 fn take(found: &Found) -> Result<Entry, &'static str> {
     let mut fds = Vec::new();
     for (kind, number) in CARRIED {
-        let tag = match kind {
-            Tag::OUT_PIPE | Tag::ERR_PIPE | Tag::CHANNEL => Tag::of_run(kind, found.run),
-            _ => Tag::new(kind, 0),
-        };
+        let tag = tag_of(kind, found.run);
         if kind == Tag::CHANNEL && !found.record.app.program.is_node() {
             continue;
         }

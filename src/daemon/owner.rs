@@ -1,5 +1,6 @@
 //! The one owner of the fleet: a turn is handle, persist, publish, act, reply.
 
+use super::begun::Begun;
 use super::keep::complain;
 use super::mailbox::Letter;
 use super::notify::Notices;
@@ -9,6 +10,7 @@ use super::rebuild::{Late, Rebuild};
 use super::scribe::Scribe;
 use super::sockets::Sockets;
 use super::states::States;
+use super::suspects::Suspects;
 use super::timers::Timers;
 use super::told::Told;
 use super::trees::Trees;
@@ -82,7 +84,13 @@ pub(super) struct Owner {
     pub(super) scribe: Scribe,
     /// What processes carry that are just being started.
     pub(super) carried: HashMap<Run, OwnedFd>,
+    /// Who was begun, as far as it is known.
+    pub(super) begun: Begun,
+    /// What new workers carry of that.
+    pub(super) ledger: Option<OwnedFd>,
     pub(super) told: Told,
+    /// Whom we do not lead.
+    pub(super) suspects: Suspects,
     /// The keeper's pid, for whoever signs its lock.
     pub(super) keeper_pid: Arc<AtomicU32>,
     /// Node's preload is where a Node finds it.
@@ -125,6 +133,7 @@ impl Owner {
         out: Outlets,
     ) -> Owner {
         let states = States::new(&home, out.scribe.clone());
+        let (begun, ledger) = (Begun::kept(&link), Begun::to_carry(&link));
         Owner {
             home,
             link,
@@ -148,7 +157,10 @@ impl Owner {
             unwritten: BTreeSet::new(),
             scribe: out.scribe,
             carried: HashMap::new(),
+            begun,
+            ledger,
             told: Told::default(),
+            suspects: Suspects::default(),
             keeper_pid: Arc::new(AtomicU32::new(view.keeper_pid)),
             preload: true,
             lease_over: false,
@@ -171,6 +183,7 @@ impl Owner {
     pub(super) fn read(&mut self, letter: Letter) {
         match letter {
             Letter::Order { order, reply } => {
+                let Some((order, reply)) = self.mind_suspects(order, reply) else { return };
                 if matches!(order, Order::Shutdown) {
                     // Should we be killed before it is done, the next daemon goes on with it.
                     complain("keep a record", self.link.blob(0, ENDING));
@@ -187,8 +200,16 @@ impl Owner {
             }
             Letter::Upgrade { path, reply } => self.upgrade_to(path, reply),
             // A session that left does not want it any more.
-            Letter::Dump { reply } => drop(reply.send(self.fleet.dump())),
+            Letter::Dump { reply } => {
+                let all = [self.fleet.dump(), self.suspects.saved()].concat();
+                drop(reply.send(all));
+            }
         }
+    }
+
+    /// Who waits for an answer that we shall not give.
+    pub(super) fn unanswered(&mut self) -> Vec<oneshot::Sender<Outcome>> {
+        std::mem::take(&mut self.tickets).into_values().collect()
     }
 
     /// Goes on with a shutdown that a daemon before us was told of; nobody waits for the answer.
@@ -278,7 +299,7 @@ impl Owner {
                 | Effect::Reply { .. }
                 | Effect::End => continue,
             };
-            match serde_json::to_vec(record) {
+            match crate::model::skew::to_vec(record) {
                 Ok(blob) => blobs.push((record.run.entry, blob)),
                 Err(error) => tracing::error!(%error, "failed to write a record"),
             }

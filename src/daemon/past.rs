@@ -72,7 +72,7 @@ fn before_memory(files: Vec<LogFile>, recent: &[LogLines], lines: usize) -> Vec<
         // The oldest that memory has may stand in a file that was rotated since.
         let mut spots = recent.iter().filter_map(|batch| batch.spot.as_ref());
         if let Some(oldest) = spots.find(|spot| spot.path.to_str() == Some(&file.path)) {
-            (file.inode, file.end) = (oldest.inode, oldest.start);
+            (file.file, file.end) = (oldest.file, oldest.start);
         }
         // The daemon's own lines have no place: they are all in its file.
         let missing = if file.worker.is_none() && has > 0 { 0 } else { lines.saturating_sub(has) };
@@ -102,7 +102,7 @@ fn frames(files: &[Wanted], shelf: &mut Shelf, id: u64) -> Vec<bytes::Bytes> {
     let logs = files.iter().map(|(file, _)| {
         let path = PathBuf::from(&file.path);
         let dates = file.dates.as_deref().map(|format| Arc::new(DateFormat::new(format)));
-        Log { spans: shelf.history(&path, file.inode, file.end), stream: file.stream, path, dates }
+        Log { spans: shelf.history(&path, (file.file, file.end)), stream: file.stream, path, dates }
     });
     let mut headed = vec![false; files.len()];
     let mut frames = Vec::new();
@@ -151,6 +151,7 @@ fn frames(files: &[Wanted], shelf: &mut Shelf, id: u64) -> Vec<bytes::Bytes> {
 mod tests {
     use super::*;
     use crate::logs::Spot;
+    use crate::model::FileId;
     use std::path::Path;
 
     fn file(worker: u32, end: u64) -> LogFile {
@@ -159,7 +160,7 @@ mod tests {
             name: "web".into(),
             stream: StreamKind::Out,
             path: format!("/l/{worker}.log"),
-            inode: 5,
+            file: id(5),
             end,
             shared: false,
             dates: None,
@@ -167,12 +168,16 @@ mod tests {
         }
     }
 
+    fn id(inode: u64) -> FileId {
+        FileId { inode, born_ns: 1 }
+    }
+
     fn batch(worker: u32, text: &'static str, inode: u64, start: u64) -> LogLines {
         let mut lines =
             LogLines::new(Some(WorkerId(worker)), "web".into(), StreamKind::Out, 0, text.as_bytes().into());
         let path: Arc<Path> = Path::new(&format!("/l/{worker}.log")).into();
         let end = start + text.len() as u64;
-        lines.spot = Some(Spot { path, inode, start, end, shared: false });
+        lines.spot = Some(Spot { path, file: id(inode), start, end, shared: false });
         lines
     }
 
@@ -193,7 +198,7 @@ mod tests {
     fn files_end_where_memory_begins() {
         let cut = |recent: &[LogLines], lines| {
             let cut = before_memory(vec![file(1, 100)], recent, lines);
-            cut.iter().map(|(file, missing)| (file.inode, file.end, *missing)).collect::<Vec<_>>()
+            cut.iter().map(|(file, missing)| (file.file.inode, file.end, *missing)).collect::<Vec<_>>()
         };
         assert_eq!(cut(&[], 3), [(5, 100, 3)]);
         assert_eq!(cut(&[batch(1, "a\nb\n", 5, 96)], 3), [(5, 96, 1)]);

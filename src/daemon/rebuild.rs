@@ -54,8 +54,11 @@ impl Owner {
             Ok(spawned) => {
                 // Until it has said something.
                 self.rebuild.fails += 1;
-                for (run, pid) in spawned {
+                for (run, pid, lives) in spawned {
                     self.spawned(run, pid);
+                    if !lives {
+                        self.process_ended(run, Exit::Unknown);
+                    }
                 }
             }
             Err(error) => {

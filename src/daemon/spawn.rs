@@ -4,6 +4,7 @@
 use super::carry;
 use super::orphans::CARRIED;
 use super::owner::Owner;
+use crate::keeper::ledger;
 use crate::keeper::{Creds, SpawnRequest, Tag};
 use crate::logs::{SinkSpec, Source};
 use crate::model::app::Mode;
@@ -106,11 +107,12 @@ impl Owner {
         let carried = carry::make().map_err(|e| Unmade::because("make memory for its state", &e))?;
         if carries(app) {
             map.push((carry::NUMBER, carried.as_fd()));
+            map.extend(self.ledger.iter().map(|ledger| (ledger::NUMBER, ledger.as_fd())));
         }
         let argv = strings(argv(app, self.preload.then(|| self.home.preload())))?;
         let envp = strings(environment(record, &made, &self.home, self.notices.address()))?;
         let cwd = string(app.cwd.to_string_lossy().into_owned())?;
-        let blob = serde_json::to_vec(record).map_err(|e| format!("write the record: {e}"))?;
+        let blob = crate::model::skew::to_vec(record).map_err(|e| format!("write the record: {e}"))?;
         let creds =
             app.user.as_ref().map(|user| Creds { uid: user.uid, gid: user.gid, groups: vec![user.gid] });
         let Some(program) = argv.first() else {

@@ -4,7 +4,7 @@
 use super::APP;
 use super::place::Place;
 use crate::model::app::{Env, Mode, Program, SocketAddress, SocketSpec};
-use crate::model::policy::{Limits, Logs, Readiness, Reload, Restart, Scheduling, Stop};
+use crate::model::policy::{Limits, Readiness, Scheduling, Stop};
 use crate::model::{App, Bytes};
 use anyhow::Context;
 use std::io;
@@ -85,30 +85,17 @@ pub(super) fn demo(place: &Place, node: Option<&Node>, port: u16, instances: u32
         address: SocketAddress::Tcp { host: "127.0.0.1".to_owned(), port },
     };
     Ok(App {
-        name: APP.to_owned(),
-        namespace: "default".to_owned(),
-        program,
-        cwd: place.app(),
         mode: if node.is_some() { Mode::Cluster } else { Mode::Fork },
         instances: instances.max(1),
         env: environment(port),
-        instance_var: "NODE_APP_INSTANCE".to_owned(),
-        increment_var: None,
-        user: None,
-        autostart: true,
-        restart: Restart::default(),
         stop: Stop { kill_timeout: Duration::from_secs(3), ..Stop::default() },
         readiness: Readiness { listen_timeout: Duration::from_secs(10), ..Readiness::default() },
-        reload: Reload::default(),
         limits: Limits { max_memory: Some(Bytes(512 << 20)) },
-        logs: Logs::default(),
         scheduling: Scheduling::RoundRobin,
         sockets: if node.is_some() { Vec::new() } else { vec![socket] },
-        preload: true,
         version: Some("1.0.0".to_owned()),
         node_version: node.map(|node| node.version.clone()),
-        pid_file: None,
-        extra: serde_json::Map::new(),
+        ..App::of(APP, program, place.app())
     })
 }
 

@@ -227,6 +227,7 @@ impl Start for Pmon {
             creds: None,
             listen_pid: false,
             map: &map,
+            sign: None,
             baseline: self.baseline,
         })
     }

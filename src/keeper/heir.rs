@@ -1,6 +1,7 @@
 //! Starting a keeper in place of one that has died: from the daemon, which holds all that the dead one held.
 
 use super::datagram;
+use super::ledger;
 use super::message::Tag;
 use super::mirror::Mirror;
 use crate::model::Run;
@@ -9,7 +10,7 @@ use crate::sys::kin::{self, Kin};
 use crate::sys::spawn::{self, Baseline, Program, Spawned};
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 /// Under these numbers the new keeper finds its end of the link, the lock, and the daemon.
@@ -39,16 +40,26 @@ pub(super) fn start(mirror: &Mirror) -> io::Result<(Spawned, OwnedFd)> {
         creds: None,
         listen_pid: false,
         map: &map,
+        sign: None,
         baseline: Baseline::default(),
     });
     Ok((keeper.map_err(io::Error::other)?, ours))
 }
 
-/// The processes that live of runs whose SPAWN was never answered.
+/// What became of a run whose SPAWN was never answered.
+#[derive(Debug)]
+pub(super) enum Begun {
+    /// It lives, and may not have run its program yet.
+    Lives(Spawned),
+    /// The process of this pid has ended.
+    Ended(u32),
+}
+
+/// Those that were begun of runs whose SPAWN was never answered.
 ///
-/// A process between clone and exec is not missed: until its exec it has a copy of the dead keeper's end of the link,
-/// and we hear that the link is closed only after that.
-pub(super) fn find(home_mark: &str, runs: &[Run]) -> Vec<(Run, Spawned)> {
+/// No process is missed: until it has signed it has a copy of the dead keeper's end of the link, and we hear that the link
+/// is closed only after that. Where nobody signs (a keeper of another version) that is so until its exec.
+pub(super) fn find(home_mark: &str, runs: &[Run], ledger: Option<BorrowedFd<'_>>) -> Vec<(Run, Begun)> {
     if runs.is_empty() {
         return Vec::new();
     }
@@ -60,7 +71,15 @@ pub(super) fn find(home_mark: &str, runs: &[Run]) -> Vec<(Run, Spawned)> {
             .filter(|kin| kin.leads && is(kin, "PMON_ID", run.entry) && is(kin, "PMON_GEN", run.generation));
         let first = of_run.min_by_key(|kin| kin.member.start_time)?.member;
         let pidfd = child::open(first.pid).ok()??;
-        child::is_alive(first).then_some((*run, Spawned { pid: first.pid, pidfd }))
+        child::is_alive(first).then_some(Spawned { pid: first.pid, pidfd })
     };
-    runs.iter().filter_map(find).collect()
+    let signed = |run: &Run| {
+        let signed = ledger::last(ledger?, run.entry).filter(|signed| signed.run == *run)?;
+        Some(match signed.process() {
+            Some((member, pidfd)) => Begun::Lives(Spawned { pid: member.pid, pidfd }),
+            None => Begun::Ended(signed.pid),
+        })
+    };
+    let begun = |run: &Run| Some((*run, find(run).map(Begun::Lives).or_else(|| signed(run))?));
+    runs.iter().filter_map(begun).collect()
 }

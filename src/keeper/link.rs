@@ -2,7 +2,7 @@
 //! keeper always drains; receiving never waits.
 
 use super::datagram::{self, BUFFER, Received};
-use super::heir;
+use super::heir::{self, Begun};
 use super::message::{Adopt, Message, Spawn, Tag, ToKeeper};
 use super::mirror::Mirror;
 use super::news::told;
@@ -154,17 +154,40 @@ impl Link {
         self.send(&ToKeeper::Ready, &[])
     }
 
-    /// The next daemon runs this program. End with success after it. A program that fails three times before it is ready
-    /// is given up for the one that served last.
-    pub fn upgrade_daemon(&self, program: &Path) -> io::Result<()> {
+    /// The next daemon runs this program (`file`, if it is open already). End with success after it. One that fails three
+    /// times before it is ready, or twice soon after, is given up for the one that served before.
+    pub fn upgrade_daemon(&self, program: &Path, file: Option<BorrowedFd<'_>>) -> io::Result<()> {
         let path = program.as_os_str().as_encoded_bytes().to_vec();
-        self.send(&ToKeeper::UpgradeDaemon { path }, &[])
+        self.send(&ToKeeper::UpgradeDaemon { path }, file.as_slice())
     }
 
     /// The keeper becomes this program; answered by `Upgraded`.
-    pub fn upgrade_keeper(&self, program: &Path) -> io::Result<()> {
+    pub fn upgrade_keeper(&self, program: &Path, file: Option<BorrowedFd<'_>>) -> io::Result<()> {
         let path = program.as_os_str().as_encoded_bytes().to_vec();
-        self.send(&ToKeeper::UpgradeKeeper { path }, &[])
+        self.send(&ToKeeper::UpgradeKeeper { path }, file.as_slice())
+    }
+
+    /// This daemon begins with an entry: should it die now, it has died of that. 0: it is done with the last one.
+    pub fn trying(&self, entry: u64) {
+        // A keeper that is gone has nobody to suspect.
+        drop(self.send(&ToKeeper::Trying { entry }, &[]));
+    }
+
+    /// Daemons do without this entry, until `take_back`.
+    pub fn set_aside(&self, entry: u64) -> io::Result<()> {
+        self.send(&ToKeeper::Aside { entry, key: 0 }, &[])
+    }
+
+    /// The order `key` (0: none with a name) wants an entry led again that is set aside.
+    pub fn take_back(&self, entry: u64, key: u64) -> io::Result<()> {
+        self.send(&ToKeeper::TakeBack { entry, key }, &[])
+    }
+
+    /// Why this daemon is about to end. Waits for nobody: whoever holds a lock may be the one that panics.
+    pub fn last_words(&self, words: &str) {
+        let order = ToKeeper::LastWords(words.as_bytes().to_vec());
+        // They are in the log, too.
+        let _unsent = datagram::send(&self.0.socket, &order.encode(), &[]);
     }
 
     /// This daemon is not frozen; once a second. Whoever has said it once is killed after ten seconds without a word, and
@@ -231,8 +254,8 @@ impl Link {
 
     /// The keeper is dead (`receive` said so): starts another one and tells it everything. `home_mark` is a variable
     /// (`PMON_HOME=…`) that every worker has in its environment. Returns the processes that were started
-    /// while nobody could say so any more; what was to be started and was not, is started now.
-    pub fn rebuild(&self, home_mark: &str) -> io::Result<Vec<(Run, u32)>> {
+    /// while nobody could say so any more, and whether they live; what was to be started and was not, is started now.
+    pub fn rebuild(&self, home_mark: &str) -> io::Result<Vec<(Run, u32, bool)>> {
         let mut mirror = self.mirror();
         fault::pass("rebuild.begun");
         self.pulse().ended();
@@ -241,9 +264,18 @@ impl Link {
         self.heirs().push(keeper.pid);
         fd::replace(self.0.socket.as_fd(), &socket)?;
         let mut spawned = Vec::new();
-        for (run, process) in heir::find(home_mark, &mirror.asked()) {
-            spawned.push((run, process.pid));
-            mirror.is_spawned(run, process);
+        let found = heir::find(home_mark, &mirror.asked(), mirror.fd(0, Tag::new(Tag::LEDGER, 0)));
+        for (run, begun) in found {
+            match begun {
+                Begun::Lives(process) => {
+                    spawned.push((run, process.pid, true));
+                    mirror.is_spawned(run, process);
+                }
+                Begun::Ended(pid) => {
+                    spawned.push((run, pid, false));
+                    mirror.is_over(run);
+                }
+            }
         }
         for ((order, fds), asked) in mirror.tell() {
             self.put(&order.encode(), &fds)?;
@@ -251,6 +283,9 @@ impl Link {
             if let Some(asked) = asked {
                 self.put(&asked.message, &asked.fds.iter().map(AsFd::as_fd).collect::<Vec<_>>())?;
             }
+        }
+        for order in mirror.aside() {
+            self.put(&order.encode(), &[])?;
         }
         self.put(&ToKeeper::Ready.encode(), &[])?;
         fault::pass("rebuild.ready");
@@ -321,10 +356,14 @@ impl Link {
             | ToKeeper::Blobs(_)
             | ToKeeper::Ack(_)
             | ToKeeper::Forget { .. }
+            | ToKeeper::Aside { .. }
+            | ToKeeper::TakeBack { .. }
             | ToKeeper::Adopt(_) => true,
             ToKeeper::Kill { .. }
             | ToKeeper::Ready
             | ToKeeper::Ping
+            | ToKeeper::Trying { .. }
+            | ToKeeper::LastWords(_)
             | ToKeeper::UpgradeDaemon { .. }
             | ToKeeper::UpgradeKeeper { .. }
             | ToKeeper::Shutdown => false,

@@ -81,6 +81,7 @@ fn ask(file: &CString, memory: &File, baseline: Baseline) -> Result<(), UpgradeE
         creds: None,
         listen_pid: false,
         map: &map,
+        sign: None,
         baseline,
     });
     let asked = asked.map_err(|e| UpgradeError::Run(e.to_string()))?;

@@ -2,12 +2,14 @@
 //! old or too much. It works from what it finds on disk, so whatever a kill left half done is finished by the next.
 
 use super::budget::{excess, overdraft, sums};
-use super::compress::{compress, remove};
+use super::compress::compress;
 use super::kept::{Family, Form, Kept, inventory, real};
 use super::own;
+use super::removal;
 use crate::model::Rotation;
 use crate::model::shapes::Shapes;
 use crate::sys::clock;
+use crate::sys::fault;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,9 +19,9 @@ use std::time::Duration;
 
 /// Between two looks at the directories, while there is always something new.
 const PAUSE_MS: u64 = 200;
-/// After this without a write a file may be compressed: longer than the pump goes on writing to one that was renamed, and
-/// long enough for those who follow the log to come by while it is as it was.
-const SETTLED_MS: i128 = 5000;
+/// After this without a write a file may be compressed: longer than the pump goes on writing to one that somebody else put
+/// aside. Who follows the log needs no time: see `model::birth`.
+const SETTLED_MS: i64 = 1000;
 /// A look also when nothing was rotated: files get old, settings of the disk change.
 const LOOK_MS: u64 = 3_600_000;
 
@@ -151,7 +153,7 @@ struct Sweeper {
 /// Nobody writes it any more: the pump does for a moment to a file that somebody else put aside.
 fn is_settled(kept: &Kept, now_ms: i64) -> bool {
     let age_ms = i128::from(now_ms) - kept.written_ns / 1_000_000;
-    !(0..SETTLED_MS).contains(&age_ms)
+    !(0..fault::value("settled", SETTLED_MS).into()).contains(&age_ms)
 }
 
 impl Sweeper {
@@ -225,14 +227,18 @@ impl Sweeper {
                 return;
             }
         };
-        let mut left: Vec<(Option<Arc<str>>, Kept)> = Vec::new();
+        let mut left: Vec<Left> = Vec::new();
         for (family, kept) in found {
             let Some((app, rotation)) = logs.of_family(&family, state) else { continue };
+            let log = family.log();
+            let mut kept = kept;
+            // The oldest goes first: whatever happens meanwhile, what is there is the end of the log.
+            kept.sort_by(|a, b| a.age().cmp(&b.age()));
             let gone: BTreeSet<&PathBuf> =
                 excess(&kept, rotation, clock::now().wall_ms).into_iter().map(|kept| &kept.path).collect();
             for kept in &kept {
                 if kept.label.form == Form::Unfinished || gone.contains(&kept.path) {
-                    self.discard(kept);
+                    self.discard(&log, kept);
                 } else {
                     if kept.label.form == Form::Plain && rotation.compress {
                         if is_settled(kept, clock::now().wall_ms) {
@@ -241,7 +247,7 @@ impl Sweeper {
                             self.dirty = true;
                         }
                     }
-                    left.push((app.clone(), kept.clone()));
+                    left.push(Left { app: app.clone(), log: log.clone(), kept: kept.clone() });
                 }
             }
         }
@@ -249,32 +255,32 @@ impl Sweeper {
     }
 
     /// The budgets: of each app, then of all.
-    fn keep_within(&mut self, logs: &Logs, left: &[(Option<Arc<str>>, Kept)], state: &State) {
+    fn keep_within(&mut self, logs: &Logs, left: &[Left], state: &State) {
         let live = sums(logs.0.iter().map(|(family, log)| (log.app.clone(), size(&family.log()))));
         let mut gone: BTreeSet<&Path> = BTreeSet::new();
         let limits: BTreeMap<_, _> =
             logs.0.values().filter_map(|log| Some((log.app.clone()?, log.rotation.max_app_size))).collect();
         for (app, limit) in limits {
-            let mine = left.iter().filter(|(whose, _)| whose.as_ref() == Some(&app)).map(|(_, kept)| kept);
+            let mine = left.iter().filter(|one| one.app.as_ref() == Some(&app)).map(|one| &one.kept);
             let used = live.get(&Some(app.clone())).copied().unwrap_or(0);
             gone.extend(overdraft(mine, used, limit.get()).into_iter().map(|kept| kept.path.as_path()));
         }
         if let Some(plan) = state.plan.as_ref().filter(|plan| plan.rotation.enabled) {
-            let rest = left.iter().map(|(_, kept)| kept).filter(|kept| !gone.contains(kept.path.as_path()));
+            let rest = left.iter().map(|one| &one.kept).filter(|kept| !gone.contains(kept.path.as_path()));
             let limit = plan.rotation.max_total_size.get();
             let left_behind = strays(&plan.logs_dir, logs, left);
             let over = overdraft(rest, live.values().sum::<u64>().saturating_add(left_behind), limit);
             gone.extend(over.into_iter().map(|kept| kept.path.as_path()));
         }
         let gone: BTreeSet<PathBuf> = gone.into_iter().map(Path::to_owned).collect();
-        for (_, kept) in left.iter().filter(|(_, kept)| gone.contains(&kept.path)) {
-            self.discard(kept);
+        for one in left.iter().filter(|one| gone.contains(&one.kept.path)) {
+            self.discard(&one.log, &one.kept);
         }
     }
 
-    fn discard(&mut self, kept: &Kept) {
+    fn discard(&mut self, log: &Path, kept: &Kept) {
         self.to_pack.remove(&kept.path);
-        match remove(&kept.path) {
+        match removal::discard(log, kept) {
             Ok(()) => {
                 tracing::debug!(path = %kept.path.display(), bytes = kept.size, "removed a rotated log")
             }
@@ -283,6 +289,13 @@ impl Sweeper {
             }
         }
     }
+}
+
+/// A rotated file that stays, as far as its log decides.
+struct Left {
+    app: Option<Arc<str>>,
+    log: PathBuf,
+    kept: Kept,
 }
 
 /// One log of those known.
@@ -321,9 +334,9 @@ impl Logs {
 }
 
 /// Bytes of files in the logs' directory that are nobody's: last logs of deleted apps above all. They stay, but count.
-fn strays(dir: &Path, logs: &Logs, left: &[(Option<Arc<str>>, Kept)]) -> u64 {
+fn strays(dir: &Path, logs: &Logs, left: &[Left]) -> u64 {
     let live = logs.0.keys().map(Family::log);
-    let known: BTreeSet<PathBuf> = live.chain(left.iter().map(|(_, kept)| kept.path.clone())).collect();
+    let known: BTreeSet<PathBuf> = live.chain(left.iter().map(|one| one.kept.path.clone())).collect();
     let entries = std::fs::read_dir(real(dir)).into_iter().flatten().flatten();
     let others = entries.filter(|entry| !known.contains(&entry.path()));
     others

@@ -6,9 +6,9 @@
 //! | `x.log` and `x.log.gz` | killed before the last step: the copy is whole | `x.log` removed |
 
 use super::kept::packed;
+use crate::model::FileId;
 use crate::sys::fault;
-use flate2::Compression;
-use flate2::write::GzEncoder;
+use flate2::{Compression, GzBuilder};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -44,7 +44,7 @@ fn pack(from: &mut File, to: &Path, stop: &dyn Fn() -> bool) -> io::Result<bool>
     let facts = from.metadata()?;
     let copy =
         OpenOptions::new().write(true).create(true).truncate(true).mode(facts.mode() & 0o777).open(to)?;
-    let mut packer = GzEncoder::new(copy, Compression::default());
+    let mut packer = GzBuilder::new().extra(FileId::of(&facts).to_gzip()).write(copy, Compression::default());
     let mut block = vec![0; BLOCK];
     loop {
         match from.read(&mut block) {
@@ -101,6 +101,7 @@ mod tests {
         std::fs::write(&plain, &text).unwrap();
         std::fs::set_permissions(&plain, std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
         let before = plain.metadata().unwrap();
+        let file = FileId::of(&before);
         assert!(compress(&plain, &never).unwrap());
         let (unfinished, done) = packed(&plain);
         assert!(!plain.exists() && !unfinished.exists());
@@ -108,6 +109,8 @@ mod tests {
         assert_eq!((after.mode(), after.mtime()), (before.mode(), before.mtime()));
         assert!(after.len() < before.len() / 20);
         assert_eq!(unpacked(&done), text);
+        let (of, length) = crate::model::birth::copied(&mut File::open(&done).unwrap()).unwrap();
+        assert_eq!((of, length), (file, before.len()), "it is known by that");
     }
 
     #[test]

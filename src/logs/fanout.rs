@@ -7,7 +7,7 @@ use super::queue::Queue;
 use super::recent::Recent;
 use super::spec::Source;
 use super::tell::SMALL;
-use crate::model::{StreamKind, WorkerId};
+use crate::model::{FileId, StreamKind, WorkerId};
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -20,7 +20,7 @@ pub struct Spot {
     /// The log's path; the file may have another name by now.
     pub path: Arc<Path>,
     /// Which file.
-    pub inode: u64,
+    pub file: FileId,
     /// Where they begin.
     pub start: u64,
     /// And end.
@@ -126,7 +126,7 @@ impl LogLines {
             return false;
         };
         let same = (self.entry, self.stream, self.pid) == (next.entry, next.stream, next.pid)
-            && (spot.inode, spot.end) == (then.inode, then.start)
+            && (spot.file, spot.end) == (then.file, then.start)
             && spot.path == then.path
             && then.end - spot.start <= most;
         if same {
@@ -202,7 +202,22 @@ pub enum Delivery {
         lines: u64,
         /// Those of them that a reader would not find in a file of one writer.
         unplaced: u64,
+        /// Where the others stand, by log.
+        placed: Vec<Skipped>,
     },
+}
+
+/// Lines of one log that were dropped, one behind the other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skipped {
+    /// The log.
+    pub path: Arc<Path>,
+    /// Where they begin.
+    pub from: (FileId, u64),
+    /// And end.
+    pub to: (FileId, u64),
+    /// How many.
+    pub lines: u64,
 }
 
 /// The hub. Clones are the same hub.
@@ -334,6 +349,11 @@ impl Subscription {
     /// The next delivery if there is one.
     pub fn take(&self) -> Option<Delivery> {
         self.lock().queues.get_mut(&self.id)?.take()
+    }
+
+    /// Nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.lock().queues.get(&self.id).is_none_or(Queue::is_empty)
     }
 
     /// Wants something else from now on; what is queued stays queued.

@@ -1,6 +1,7 @@
 //! One open log file: written at offsets, or whatever it takes where there are none.
 
 use super::marks::Marks;
+use crate::model::FileId;
 use crate::sys::clock;
 use crate::sys::fault;
 use rustix::io::Errno;
@@ -18,6 +19,7 @@ pub(super) struct Handle {
     pub(super) file: File,
     pub(super) device: u64,
     pub(super) inode: u64,
+    pub(super) id: FileId,
     /// A regular file; others (terminals, FIFOs) have no offsets.
     pub(super) seekable: bool,
     /// What an unseekable file did not take yet.
@@ -51,6 +53,7 @@ impl Handle {
             file,
             device: facts.dev(),
             inode: facts.ino(),
+            id: FileId::of(&facts),
             seekable: facts.is_file(),
             owed: Vec::new(),
             checked_ms: clock::now().boot_ms,

@@ -92,6 +92,21 @@ impl Family {
         self.dir.join(format!("{}__{date}{counter}{}", self.stem, self.extension))
     }
 
+    /// One more than the highest counter of this date.
+    fn next(&self, date: &str) -> u32 {
+        let before = format!("{}__{date}", self.stem);
+        let counter = |name: &str| {
+            let rest = formed(name.strip_prefix(before.as_str())?).0.strip_suffix(self.extension.as_str())?;
+            match rest {
+                "" => Some(0),
+                rest => rest.strip_prefix('_')?.parse::<u32>().ok(),
+            }
+        };
+        let entries = std::fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        let taken = entries.filter_map(|entry| counter(entry.file_name().to_str()?)).max();
+        taken.map_or(0, |highest| highest.saturating_add(1))
+    }
+
     /// What a file's name says, if it is one of this family's.
     pub fn label(&self, name: &str, shapes: &Shapes) -> Option<Label> {
         let rest = name.strip_prefix(self.stem.as_str())?.strip_prefix("__")?;
@@ -171,7 +186,8 @@ pub fn inventory(
 /// Gives `from` the family's first free name of that date, from this counter on; never another file's. Returns the
 /// name and its counter.
 pub fn put_aside(from: &Path, family: &Family, date: &str, first: u32) -> io::Result<(PathBuf, u32)> {
-    let mut counter = first;
+    // Lower ones may have been removed already: names must sort as they came.
+    let mut counter = if first == 0 { family.next(date) } else { first };
     loop {
         let to = family.path(date, counter);
         let (unfinished, done) = packed(&to);
@@ -295,5 +311,8 @@ mod tests {
         assert_eq!((to.file_name().unwrap().to_str().unwrap(), counter), ("a__D_003.log", 3));
         assert_eq!(std::fs::read(to).unwrap(), b"newest");
         assert!(put_aside(&log, &family, "D", 0).is_err(), "there is nothing to put aside");
+        std::fs::remove_file(family.path("D", 0)).unwrap();
+        std::fs::write(&log, "newer still").unwrap();
+        assert_eq!(put_aside(&log, &family, "D", 0).unwrap().1, 4, "it sorts behind the others");
     }
 }

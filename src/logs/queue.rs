@@ -1,8 +1,9 @@
 //! What waits for one subscriber: bounded in bytes, the oldest goes first and is counted. Lines that are told by their
 //! place count for an eighth, and grow together, so that who is slow is told of a long piece once.
 
-use super::fanout::{Delivery, Filter, LogLines};
-use std::collections::VecDeque;
+use super::fanout::{Delivery, Filter, LogLines, Skipped};
+use std::collections::{HashMap, VecDeque};
+use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::Notify;
 
@@ -19,6 +20,7 @@ pub struct Queue {
     capacity: u64,
     lagged: u64,
     unplaced: u64,
+    placed: HashMap<Arc<Path>, Skipped>,
     filled: Arc<Notify>,
 }
 
@@ -26,7 +28,7 @@ impl Queue {
     /// An empty one for so many bytes; `filled` is told of each batch.
     pub fn new(filter: Filter, capacity: usize, filled: Arc<Notify>) -> Queue {
         let (batches, capacity) = (VecDeque::new(), capacity as u64);
-        Queue { filter, batches, bytes: 0, capacity, lagged: 0, unplaced: 0, filled }
+        Queue { filter, batches, bytes: 0, capacity, lagged: 0, unplaced: 0, placed: HashMap::new(), filled }
     }
 
     /// Adds a batch; what is too much by now goes.
@@ -47,8 +49,24 @@ impl Queue {
             self.bytes -= oldest.size();
             self.lagged += oldest.lines as u64;
             self.unplaced += oldest.unplaced();
+            self.skip(&oldest);
         }
         self.filled.notify_one();
+    }
+
+    /// Notes where dropped lines are to be found.
+    fn skip(&mut self, batch: &LogLines) {
+        let Some(spot) = batch.spot.as_ref().filter(|spot| !spot.shared) else { return };
+        let (from, to, lines) = ((spot.file, spot.start), (spot.file, spot.end), batch.lines as u64);
+        let path = || spot.path.clone();
+        let skipped =
+            self.placed.entry(path()).or_insert_with(|| Skipped { path: path(), from, to, lines: 0 });
+        (skipped.to, skipped.lines) = (to, skipped.lines + lines);
+    }
+
+    /// There is nothing to take.
+    pub fn is_empty(&self) -> bool {
+        self.batches.is_empty() && self.lagged == 0
     }
 
     /// The oldest there is.
@@ -59,7 +77,10 @@ impl Queue {
                 self.bytes -= batch.size();
                 Some(Delivery::Lines(batch))
             }
-            lines => Some(Delivery::Lagged { lines, unplaced: std::mem::take(&mut self.unplaced) }),
+            lines => {
+                let placed = self.placed.drain().map(|(_, skipped)| skipped).collect();
+                Some(Delivery::Lagged { lines, unplaced: std::mem::take(&mut self.unplaced), placed })
+            }
         }
     }
 
@@ -75,11 +96,18 @@ impl Queue {
 mod tests {
     use super::super::fanout::{Spot, Workers};
     use super::*;
-    use crate::model::{StreamKind, WorkerId};
-    use std::path::Path;
+    use crate::model::{FileId, StreamKind, WorkerId};
+
+    fn file() -> FileId {
+        FileId { inode: 1, born_ns: 2 }
+    }
+
+    fn skipped(start: u64, end: u64, lines: u64) -> Skipped {
+        Skipped { path: Path::new("/x.log").into(), from: (file(), start), to: (file(), end), lines }
+    }
 
     fn at(start: u64, end: u64, lines: usize) -> LogLines {
-        let spot = Spot { path: Path::new("/x.log").into(), inode: 1, start, end, shared: false };
+        let spot = Spot { path: Path::new("/x.log").into(), file: file(), start, end, shared: false };
         let mut told =
             LogLines::new(Some(WorkerId(1)), "web".into(), StreamKind::Out, 0, bytes::Bytes::new());
         (told.spot, told.lines, told.tail) = (Some(spot), lines, Some(end));
@@ -105,9 +133,12 @@ mod tests {
         assert_eq!(first.tail, Some(3000));
         queue.push(at(4000, 9000, 50));
         queue.push(at(0, 10, 1));
-        assert_eq!(queue.take(), Some(Delivery::Lagged { lines: 55, unplaced: 0 }));
+        let placed = vec![skipped(3500, 9000, 55)];
+        assert_eq!(queue.take(), Some(Delivery::Lagged { lines: 55, unplaced: 0, placed }));
         queue.push(at(10, PIECE + 100, 1));
-        assert_eq!(queue.take(), Some(Delivery::Lagged { lines: 1, unplaced: 0 }), "too long for one piece");
+        let placed = vec![skipped(0, 10, 1)];
+        let lagged = Delivery::Lagged { lines: 1, unplaced: 0, placed };
+        assert_eq!(queue.take(), Some(lagged), "too long for one piece");
     }
 
     #[test]
@@ -120,13 +151,14 @@ mod tests {
             lines
         };
         let spot =
-            |shared| Some(Spot { path: Path::new("/x.log").into(), inode: 1, start: 0, end: 4, shared });
+            |shared| Some(Spot { path: Path::new("/x.log").into(), file: file(), start: 0, end: 4, shared });
         queue.push(text(None, Some(1)));
         queue.push(text(spot(true), Some(1)));
         queue.push(text(spot(false), Some(1)));
         queue.push(text(None, None));
         queue.push(text(None, Some(1)));
-        assert_eq!(queue.take(), Some(Delivery::Lagged { lines: 8, unplaced: 4 }));
+        let placed = vec![skipped(0, 4, 2)];
+        assert_eq!(queue.take(), Some(Delivery::Lagged { lines: 8, unplaced: 4, placed }));
         assert!(matches!(queue.take(), Some(Delivery::Lines(_))));
         assert_eq!(queue.take(), None, "told once");
     }

@@ -7,7 +7,7 @@ use super::lines;
 use super::pipe::Stream;
 use super::record::{Batch, Place};
 use super::spec::Source;
-use crate::model::tail;
+use crate::model::{FileId, tail};
 use bytes::Bytes;
 
 /// Fewer bytes are cheaper sent than looked up.
@@ -57,7 +57,9 @@ impl Stream {
             Demand::Places | Demand::Bytes => (self.splitter.push(bytes), false),
         };
         let whole = self.splitter.is_empty();
-        let spot = intake.told.batch(place, rendered, whole, batch.ends_line, shared);
+        let [own, _] = &self.sink.paths;
+        let file = own.as_ref().map_or_else(FileId::default, |path| files.id(path, place.inode));
+        let spot = intake.told.batch((file, place.offset), rendered, whole, batch.ends_line, shared);
         if by_place {
             let told = if whole { bytes } else { bytes.get(..lines::whole(bytes)).unwrap_or_default() };
             let mut lines = self.lines(source, batch.at_ms, Bytes::new());

@@ -60,6 +60,38 @@ pub struct App {
     pub extra: Map<String, Value>,
 }
 
+impl App {
+    /// One instance of `program` of which nothing else was said: what holds then, and an empty environment.
+    pub fn of(name: impl Into<String>, program: Program, cwd: impl Into<PathBuf>) -> App {
+        App {
+            name: name.into(),
+            namespace: "default".to_owned(),
+            program,
+            cwd: cwd.into(),
+            mode: Mode::Fork,
+            instances: 1,
+            env: Env::default(),
+            instance_var: "NODE_APP_INSTANCE".to_owned(),
+            increment_var: None,
+            user: None,
+            autostart: true,
+            restart: Restart::default(),
+            stop: Stop::default(),
+            readiness: Readiness::default(),
+            reload: Reload::default(),
+            limits: Limits::default(),
+            logs: Logs::default(),
+            scheduling: Scheduling::default(),
+            sockets: Vec::new(),
+            preload: true,
+            version: None,
+            node_version: None,
+            pid_file: None,
+            extra: Map::new(),
+        }
+    }
+}
+
 /// What is run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Program {
@@ -76,6 +108,18 @@ pub struct Program {
 }
 
 impl Program {
+    /// `script`, run by Node as found at /usr/bin/node.
+    #[cfg(test)]
+    pub(crate) fn sample(script: impl Into<PathBuf>) -> Program {
+        Program {
+            script: script.into(),
+            interpreter: "node".to_owned(),
+            interpreter_path: Some("/usr/bin/node".into()),
+            interpreter_args: Vec::new(),
+            args: Vec::new(),
+        }
+    }
+
     /// True if Node (or something that calls itself so) runs it: it can be a worker of a cluster.
     pub fn is_node(&self) -> bool {
         let base = self.interpreter_name();

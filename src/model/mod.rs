@@ -3,6 +3,7 @@
 //! `rotation`, whose words the daemon keeps as written, are here) and not for printing (that is `fmt` and `cli::out`).
 
 pub mod app;
+pub mod birth;
 pub mod change;
 pub mod date;
 pub mod exit;
@@ -13,9 +14,11 @@ pub mod order;
 pub mod policy;
 pub mod quantity;
 pub mod reason;
+pub mod removed;
 pub mod rotation;
 pub mod select;
 pub mod shapes;
+pub mod skew;
 pub mod snapshot;
 pub mod state;
 pub mod stream;
@@ -26,6 +29,7 @@ pub mod usage;
 pub mod worker;
 
 pub use app::App;
+pub use birth::FileId;
 pub use exit::Exit;
 pub use order::Order;
 pub use reason::Reason;

@@ -93,6 +93,7 @@ fn news(incoming: Incoming) -> Option<News> {
     match incoming {
         Incoming::Reply { id, reply } => Some(News::Answer { id, reply }),
         Incoming::Log(batch) => Some(News::Lines(lines(&batch))),
+        Incoming::Missed { lines, .. } => Some(News::Lagged(lines)),
         Incoming::Push { push, .. } => match push {
             Push::Fleet { whole, workers, removed, host, daemon } => {
                 Some(News::Fleet { whole, workers, removed, host, daemon })

@@ -8,7 +8,7 @@ use crate::model::app::{Mode, Program};
 use crate::model::change::{Change, What};
 use crate::model::snapshot::{DaemonView, WorkerView};
 use crate::model::usage::{HostUsage, NodeUsage, Usage};
-use crate::model::{App, Bytes, Desired, Epoch, Exit, Reason, Stamp, State as WorkerState, WorkerId, app};
+use crate::model::{App, Bytes, Desired, Epoch, Exit, Reason, Stamp, State as WorkerState, WorkerId};
 use crate::proto::push::StreamKind;
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,6 +79,7 @@ pub fn push(whole: bool, workers: Vec<Arc<WorkerView>>) -> Event {
         restarts: 0,
         version: "0.1.0".into(),
         notices: Vec::new(),
+        aside: Vec::new(),
     };
     Event::News(News::Fleet { whole, workers, removed: Vec::new(), host, daemon })
 }
@@ -121,38 +122,10 @@ fn ago(seconds: u64) -> Stamp {
 }
 
 fn app(name: &str) -> App {
-    App {
-        name: name.to_owned(),
-        namespace: "default".to_owned(),
-        program: Program {
-            script: format!("/srv/{name}/server.js").into(),
-            interpreter: "node".to_owned(),
-            interpreter_path: Some("/usr/bin/node".into()),
-            interpreter_args: Vec::new(),
-            args: vec!["--port".to_owned(), "3001".to_owned()],
-        },
-        cwd: format!("/srv/{name}").into(),
-        mode: Mode::Fork,
-        instances: 1,
-        env: app::Env::default(),
-        instance_var: "NODE_APP_INSTANCE".to_owned(),
-        increment_var: None,
-        user: None,
-        autostart: true,
-        restart: Default::default(),
-        stop: Default::default(),
-        readiness: Default::default(),
-        reload: Default::default(),
-        limits: Default::default(),
-        logs: Default::default(),
-        scheduling: Default::default(),
-        sockets: Vec::new(),
-        preload: true,
-        version: Some("1.4.2".to_owned()),
-        node_version: Some("20.20.2".to_owned()),
-        pid_file: None,
-        extra: Default::default(),
-    }
+    let mut program = Program::sample(format!("/srv/{name}/server.js"));
+    program.args = vec!["--port".to_owned(), "3001".to_owned()];
+    let (version, node_version) = (Some("1.4.2".to_owned()), Some("20.20.2".to_owned()));
+    App { version, node_version, ..App::of(name, program, format!("/srv/{name}")) }
 }
 
 /// Waves that differ between workers and repeat with the seconds.

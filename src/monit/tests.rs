@@ -313,6 +313,17 @@ fn logs_part(state: &mut State) -> Vec<String> {
 }
 
 #[test]
+fn skipped_lines_are_counted_in_the_frame_of_the_logs_until_esc() {
+    let mut state = fixture::sixteen();
+    for lines in [48_000, 210] {
+        state.update(Event::News(News::Lagged(lines)), fixture::NOW);
+    }
+    insta::assert_snapshot!("lagged_120x40", text(&frame(&mut state, (120, 40), Depth::Mono)));
+    press(&mut state, "<esc>");
+    assert!(!text(&frame(&mut state, (120, 40), Depth::Mono)).contains("skipped"));
+}
+
+#[test]
 fn esc_goes_back_one_step_at_a_time() {
     let mut state = fixture::sixteen();
     press(&mut state, "v<enter>?");

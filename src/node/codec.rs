@@ -171,10 +171,12 @@ impl<T> Outbox<T> {
 
     /// Whether a line would go out at once, with its handle.
     pub fn is_idle(&self) -> bool {
-        self.unacknowledged.is_none()
-            && self.begun.is_none()
-            && self.urgent.is_empty()
-            && self.queue.is_empty()
+        self.unacknowledged.is_none() && self.is_written()
+    }
+
+    /// Whether nothing waits to be written; the last handle may be on its way still.
+    pub fn is_written(&self) -> bool {
+        self.begun.is_none() && self.urgent.is_empty() && self.queue.is_empty()
     }
 
     /// What the handle under way is for.

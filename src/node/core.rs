@@ -301,9 +301,21 @@ impl Core {
     /// Writes what can be written to it.
     pub(super) fn flush(&mut self, run: Run) {
         let Some(channel) = self.workers.get_mut(&run).and_then(|w| w.channel.as_mut()) else { return };
-        match channel.flush(&self.epoll) {
+        let flushed = channel.flush(&self.epoll);
+        if channel.outbox.is_written() {
+            self.all_is_written(run);
+        }
+        match flushed {
             Flushed::Done | Flushed::Full => {}
             Flushed::Later => self.wake_by(self.now + 10),
+        }
+    }
+
+    /// Nothing waits for it any more: what it was told, it hears whatever becomes of us.
+    fn all_is_written(&mut self, run: Run) {
+        let Some(worker) = self.workers.get_mut(&run) else { return };
+        if std::mem::take(&mut worker.is_being_told) {
+            self.emit(NodeEvent::Told { run });
         }
     }
 

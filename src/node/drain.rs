@@ -20,16 +20,33 @@ impl Core {
         worker.phase = Phase::Draining;
         let cluster = worker.cluster;
         self.retire(run);
+        if cluster && !self.listeners.values().any(|listener| listener.holders.contains_key(&run)) {
+            self.emit(NodeEvent::Idle { run });
+        }
         let grace = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
         if again {
             // A second `disconnect` cuts what the first one lets finish. Without the preload nobody knows whether there was one.
-            self.tell(run, line::drain_again(grace));
-            return;
+            return self.tell_of_end(run, line::drain_again(grace));
         }
-        self.tell(run, line::drain(grace));
         if cluster {
+            self.tell(run, line::drain(grace));
             let seq = self.seq();
-            self.tell(run, line::disconnect(seq));
+            self.tell_of_end(run, line::disconnect(seq));
+        } else {
+            self.tell_of_end(run, line::drain(grace));
+        }
+    }
+
+    /// Says `shutdown` to it, as PM2 does instead of a signal.
+    pub(super) fn shutdown(&mut self, run: Run) {
+        self.tell_of_end(run, line::user(&"shutdown".into()));
+    }
+
+    /// The last that it is told of its end.
+    fn tell_of_end(&mut self, run: Run, line: Vec<u8>) {
+        if let Some(worker) = self.workers.get_mut(&run) {
+            worker.is_being_told = true;
+            self.tell(run, line);
         }
     }
 

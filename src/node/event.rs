@@ -55,6 +55,16 @@ pub enum NodeEvent {
         /// Which.
         run: Run,
     },
+    /// It is drained and holds no listening socket, and will get none.
+    Idle {
+        /// Which.
+        run: Run,
+    },
+    /// What it was told of its end (`Hub::drain`, `Hub::shutdown`) is on its channel.
+    Told {
+        /// Which.
+        run: Run,
+    },
     /// It leaves on its own will (`cluster.worker.disconnect()`).
     Voluntary {
         /// Which.

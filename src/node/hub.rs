@@ -94,9 +94,15 @@ impl Hub {
 
     /// Gives it no more connections and asks it to finish what it has. For `grace` it leaves idle kept-alive
     /// connections open for a request that may be on its way; it should be shorter than the time until SIGKILL.
-    /// `Disconnected` follows when it has finished.
+    /// `Told` follows when that is on its channel, `Disconnected` when it has finished, `Idle` at once if it holds no
+    /// socket.
     pub fn drain(&self, run: Run, grace: Duration) {
         self.push(Command::Drain(run, grace));
+    }
+
+    /// Says `shutdown` to it. `Told` follows when that is on its channel.
+    pub fn shutdown(&self, run: Run) {
+        self.push(Command::Shutdown(run));
     }
 
     /// It is about to be stopped by a signal or message: what it closes from now on, it closes for that reason, and
@@ -130,6 +136,7 @@ pub(super) enum Command {
     Say(Run, Value),
     Lend { run: Run, port: Option<u16>, connection: OwnedFd, reply: oneshot::Sender<bool> },
     Drain(Run, Duration),
+    Shutdown(Run),
     Stopping(Run),
     CloseListeners(Box<str>),
     Stop,

@@ -181,7 +181,7 @@ impl Listener {
             asked: self.asked.iter().map(|(run, seq)| (*run, *seq)).collect(),
             copies: self.copies.clone(),
         };
-        serde_json::to_vec(&record).unwrap_or_default()
+        crate::model::skew::to_vec(&record).unwrap_or_default()
     }
 
     /// This worker holds it no more; its slot, if it did.

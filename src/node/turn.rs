@@ -78,6 +78,7 @@ impl Core {
                 let _gone = reply.send(self.lend(run, port, connection));
             }
             Command::Drain(run, grace) => self.drain(run, grace),
+            Command::Shutdown(run) => self.shutdown(run),
             Command::Stopping(run) => self.stopping(run),
             Command::CloseListeners(app) => self.close_listeners(&app),
             Command::Stop => {}

@@ -75,6 +75,8 @@ pub(super) struct Worker {
     /// `None` after the end of the channel.
     pub(super) channel: Option<Channel>,
     pub(super) phase: Phase,
+    /// It is told of its end, and that is not written yet.
+    pub(super) is_being_told: bool,
     /// A former daemon had told it to end, or was about to.
     pub(super) was_ending: bool,
     /// Connections it was handed and has not answered for: number of the `newconn` → listener.
@@ -116,6 +118,7 @@ impl Worker {
             preload: spec.preload,
             channel: open(spec.fd),
             phase: if spec.ending { Phase::Stopping } else { Phase::Serving },
+            is_being_told: false,
             was_ending: spec.ending,
             handed: BTreeMap::new(),
             first_line_may_be_cut: spec.adopted,

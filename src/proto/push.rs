@@ -1,5 +1,6 @@
 //! What subscribers are sent.
 
+use crate::model::FileId;
 use crate::model::WorkerId;
 use crate::model::change::Change;
 use crate::model::snapshot::{DaemonView, WorkerView};
@@ -43,6 +44,9 @@ pub enum Push {
         /// Those of them that no file of one writer has, so that nobody can read them there. `None`: an older daemon.
         #[serde(default)]
         unplaced: Option<u64>,
+        /// Where the others stand, by log. Empty also from an older daemon.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        placed: Vec<Skipped>,
     },
     /// To a `Logs` request: a worker's log files take nothing, so its lines come late; or do again.
     LogTrouble {
@@ -56,6 +60,29 @@ pub enum Push {
     /// Something of a later version.
     #[serde(other)]
     Unknown,
+}
+
+/// Lines of a log that were not sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {
+    /// The log's path; its files may have other names by now.
+    pub path: String,
+    /// Where they begin.
+    pub from: LogPlace,
+    /// And end: perhaps in another file.
+    pub to: LogPlace,
+    /// How many.
+    pub lines: u64,
+}
+
+/// A place in a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogPlace {
+    /// In which of its files.
+    #[serde(flatten)]
+    pub file: FileId,
+    /// Bytes before it.
+    pub offset: u64,
 }
 
 /// Whose lines a batch holds.
@@ -106,7 +133,8 @@ pub struct LogSpot {
     /// The log's path; the file may have another name by now.
     pub path: String,
     /// Which file.
-    pub inode: u64,
+    #[serde(flatten)]
+    pub file: FileId,
     /// Where they begin.
     pub start: u64,
     /// And end: the next lines of this file begin here, unless others write to it.
@@ -127,8 +155,9 @@ pub struct LogFile {
     pub stream: StreamKind,
     /// Where.
     pub path: String,
-    /// The file that is being written; 0: none yet.
-    pub inode: u64,
+    /// The file that is being written; inode 0: none yet.
+    #[serde(flatten)]
+    pub file: FileId,
     /// What stands from here on is delivered live.
     pub end: u64,
     /// Several streams write to it.

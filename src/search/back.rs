@@ -1,8 +1,8 @@
 //! Where the last finds of a log begin, looked for from its end.
 
 use super::block::{Block, Blocks, LONGEST, Room};
-use super::chain::Span;
 use super::narrow::{self, Dating};
+use super::part::Span;
 use super::query::Query;
 use super::tail;
 use super::times::Times;
@@ -26,20 +26,23 @@ pub fn last(
     while missing > 0
         && let Some((mut span, times)) = spans.pop()
     {
-        let (start, fewer) = if span.part.packed {
-            packed(&span, &times, query, stream, missing)?
-        } else if query.takes_all() {
-            tail::start_of_last(&File::open(&span.part.path)?, span.from, span.to, missing)?
-        } else {
-            plain(&span, &times, query, stream, missing)?
+        let file = narrow::plain(&span)?;
+        let found = match &file {
+            None => packed(&span, &times, query, stream, missing),
+            Some(file) if query.takes_all() => tail::start_of_last(file, span.from, span.to, missing),
+            Some(file) => plain(file, &span, &times, query, stream, missing),
+        };
+        let (start, fewer) = match found {
+            // It was removed by now.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            found => found?,
         };
         missing = fewer;
         let from = span.from;
         if missing == 0 {
             span.lead = start;
             span.from = start;
-            if query.before > 0 && !span.part.packed {
-                let file = File::open(&span.part.path)?;
+            if let Some(file) = file.filter(|_| query.before > 0) {
                 span.from = tail::start_of_last(&file, from, start, query.before)?.0;
             }
         }
@@ -50,20 +53,20 @@ pub fn last(
 
 /// Start of the last `n` finds of a span, and how many fewer there are, window by window.
 fn plain(
+    file: &File,
     span: &Span,
     times: &Times,
     query: &Query,
     stream: StreamKind,
     n: usize,
 ) -> io::Result<(u64, usize)> {
-    let file = File::open(&span.part.path)?;
     let mut missing = n;
     let mut end = span.to;
     let mut length = WINDOW;
     let mut buffer = Vec::new();
     while end > span.from {
         let near = end.saturating_sub(length).max(span.from);
-        let start = if near == span.from { near } else { tail::line_from(&file, near, end)? };
+        let start = if near == span.from { near } else { tail::line_from(file, near, end)? };
         if start >= end && length < LONGEST as u64 {
             length *= 2;
             continue;
@@ -71,10 +74,10 @@ fn plain(
         // A line longer than all windows is looked at in pieces.
         let start = if start >= end { near } else { start };
         buffer.resize(usize::try_from(end - start).map_err(io::Error::other)?, 0);
-        let read = tail::read_up_to(&file, &mut buffer, start)?;
+        let read = tail::read_up_to(file, &mut buffer, start)?;
         let block = Block { offset: start, bytes: buffer.get(..read).unwrap_or_default() };
         let dated = query.has_times();
-        let before = if dated { narrow::before(&file, (span.from, start), times)? } else { None };
+        let before = if dated { narrow::before(file, (span.from, start), times)? } else { None };
         let finds = finds(block, times, before, query, stream);
         match finds.len().checked_sub(missing).and_then(|first| finds.get(first)) {
             Some(first) => return Ok((*first, 0)),

@@ -1,12 +1,10 @@
 //! A span in blocks of whole lines, read forwards through one buffer.
 
-use super::chain::Span;
-use super::held::Held;
+use super::part::{Span, Text};
 use flate2::read::MultiGzDecoder;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
-use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::PathBuf;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 /// A line that gets longer than this is passed on in pieces.
@@ -138,31 +136,15 @@ impl Blocks {
 }
 
 impl Source {
-    /// A file that was renamed or compressed since it was found is read as such.
+    /// Of a file that may have been put aside or compressed since it was found.
     pub fn open(span: &Span) -> io::Result<Source> {
-        let packed = |path: &PathBuf| {
-            let file = BufReader::with_capacity(64 << 10, File::open(path)?);
-            Ok(Source::Packed(Box::new(MultiGzDecoder::new(file))))
-        };
-        if span.part.packed {
-            return packed(&span.part.path);
-        }
-        match File::open(&span.part.path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                let mut path = span.part.path.clone().into_os_string();
-                path.push(".gz");
-                packed(&path.into()).map_err(|_neither: io::Error| e)
+        Ok(match span.part.open()? {
+            Text::Plain(file) => Source::Plain(Arc::new(file)),
+            Text::Packed(file) => {
+                let file = BufReader::with_capacity(64 << 10, file);
+                Source::Packed(Box::new(MultiGzDecoder::new(file)))
             }
-            opened => {
-                let file = opened?;
-                if file.metadata()?.ino() == span.part.inode {
-                    return Ok(Source::Plain(Arc::new(file)));
-                }
-                // It was put aside, and this is the next one.
-                let moved = Held::find(&span.part.path, span.part.inode).ok_or(io::ErrorKind::NotFound)?;
-                Ok(Source::Plain(Arc::new(moved.into_file())))
-            }
-        }
+        })
     }
 
     fn read(&mut self, into: &mut [u8], offset: u64) -> io::Result<usize> {

@@ -1,100 +1,48 @@
 //! A log and what rotation made of it: `web-out__2026-11-22_00-00-00.log`, perhaps with a counter before `.log` and `.gz`
-//! behind it, beside `web-out.log`. Files are told apart by inode, because their names change.
+//! behind it, beside `web-out.log`. Files are told apart by inode
+//! and birth, because their names change.
 
-use super::held::Held;
-use super::tail;
+use super::held::{Mark, Place};
+use super::part::{Part, Span};
+use crate::model::FileId;
+use crate::model::removed::{self, Removed};
 use crate::model::shapes::Shapes;
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsStr;
-use std::fs::{File, Metadata};
-use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// A log that is put aside whenever it is looked at is looked at so often.
 const PATIENCE: usize = 20;
-
-/// One file of a log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Part {
-    /// Where.
-    pub path: PathBuf,
-    /// Which.
-    pub inode: u64,
-    /// Bytes of text. Of a compressed file modulo 2^32, as gzip has it.
-    pub length: u64,
-    /// Compressed.
-    pub packed: bool,
-    /// When it was born, if the file system knows; Unix milliseconds.
-    pub born_ms: Option<i64>,
-    /// When it was last written to.
-    pub modified_ms: i64,
-}
-
-/// A piece of a part that is to be read; of a compressed one in bytes of its text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Span {
-    /// Of which.
-    pub part: Part,
-    /// Lines before this are read for context only.
-    pub lead: u64,
-    /// From here.
-    pub from: u64,
-    /// Up to here, or to its end.
-    pub to: u64,
-}
-
-impl Part {
-    /// The file that a path leads to.
-    pub fn at(path: PathBuf) -> io::Result<Part> {
-        let facts = std::fs::metadata(&path)?;
-        if !facts.is_file() {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
-        let packed = path.extension().is_some_and(|extension| extension == "gz");
-        let length = if packed { text_length(&path)? } else { facts.len() };
-        let born_ms = facts.created().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
-        let born_ms = born_ms.and_then(|age| i64::try_from(age.as_millis()).ok());
-        Ok(Part { path, inode: facts.ino(), length, packed, born_ms, modified_ms: modified(&facts) })
-    }
-
-    /// The file that a path leads to, and where its last whole line ends.
-    pub fn whole_lines(path: &Path) -> io::Result<(u64, u64)> {
-        let file = File::open(path)?;
-        let facts = file.metadata()?;
-        let (end, _) = tail::start_of_last(&file, 0, facts.len(), 1)?;
-        let mut last = [0];
-        let ended = tail::read_up_to(&file, &mut last, facts.len().saturating_sub(1))? == 1 && last == *b"\n";
-        Ok((facts.ino(), if ended { facts.len() } else { end }))
-    }
-
-    /// All of it.
-    pub fn whole(self) -> Span {
-        let to = if self.packed { u64::MAX } else { self.length };
-        Span { part: self, lead: 0, from: 0, to }
-    }
-}
-
-/// gzip(1): the last four bytes.
-fn text_length(path: &Path) -> io::Result<u64> {
-    let mut file = File::open(path)?;
-    let mut last = [0; 4];
-    file.seek(SeekFrom::End(-4))?;
-    file.read_exact(&mut last)?;
-    Ok(u32::from_le_bytes(last).into())
-}
-
-fn modified(facts: &Metadata) -> i64 {
-    facts.mtime() * 1000 + facts.mtime_nsec() / 1_000_000
-}
 
 /// What stands between two places of a log.
 #[derive(Debug)]
 pub struct Missed {
     /// As far as it is there.
     pub spans: Vec<Span>,
-    /// Nothing of it was removed.
-    pub whole: bool,
+    /// What is not.
+    pub gone: Gone,
+}
+
+/// What was removed before it was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gone {
+    /// Nothing.
+    Nothing,
+    /// So many bytes.
+    Bytes(u64),
+    /// Somebody else removed it: nobody knows how much.
+    Unknown,
+}
+
+impl Gone {
+    /// So many bytes more.
+    pub fn and(self, bytes: u64) -> Gone {
+        match self {
+            Gone::Nothing => Gone::Bytes(bytes),
+            Gone::Bytes(others) => Gone::Bytes(others + bytes),
+            Gone::Unknown => Gone::Unknown,
+        }
+    }
 }
 
 /// Directories that were looked at once, because a thousand logs stand in one.
@@ -112,94 +60,97 @@ impl Shelf {
 
     /// All files of a log, oldest first; the live one, if it is there, is last.
     pub fn chain(&mut self, log: &Path) -> Vec<Part> {
+        self.chain_since(log, FileId::default())
+    }
+
+    /// The same, without files older than this one if it is among them.
+    fn chain_since(&mut self, log: &Path, since: FileId) -> Vec<Part> {
         let mut before = Part::at(log.to_owned()).ok();
-        let mut parts = self.rotated(log);
+        let mut parts = self.rotated(log, since);
         let mut live = Part::at(log.to_owned()).ok();
         for _ in 0..PATIENCE {
-            let inode = |part: &Option<Part>| part.as_ref().map(|part| part.inode);
-            if inode(&before) == inode(&live) {
+            let file = |part: &Option<Part>| part.as_ref().map(|part| part.file);
+            if file(&before) == file(&live) {
                 break;
             }
             // It was put aside meanwhile, perhaps under a name that is not among these.
             self.names.clear();
             before = live;
-            parts = self.rotated(log);
+            parts = self.rotated(log, since);
             live = Part::at(log.to_owned()).ok();
         }
         parts.extend(live);
         parts
     }
 
-    /// What stands before the byte `end` of the file `inode`, in that file and older ones. 0: no file is written yet.
-    pub fn history(&mut self, log: &Path, inode: u64, end: u64) -> Vec<Span> {
-        let mut parts = self.chain(log);
-        let this = |part: &Part| part.inode == inode && !part.packed;
-        if inode != 0 && !parts.iter().any(this) {
+    /// What stands before a place, in its file and older ones. No file: none is written yet.
+    pub fn history(&mut self, log: &Path, place: (FileId, u64)) -> Vec<Span> {
+        self.history_since(log, FileId::default(), place)
+    }
+
+    fn history_since(&mut self, log: &Path, since: FileId, (file, end): (FileId, u64)) -> Vec<Span> {
+        let mut parts = self.chain_since(log, since);
+        let mut last = parts.iter().rposition(|part| part.file.is(file));
+        if last.is_none() && file.is_some() {
             // It may have been put aside after the directory was looked at.
             self.names.clear();
-            parts = self.chain(log);
+            parts = self.chain_since(log, since);
+            last = parts.iter().rposition(|part| part.file.is(file));
         }
-        let last = parts.iter().rposition(this);
-        // A file that is gone was compressed a moment ago; the one that took its place is not history.
-        let count = last.map_or_else(
-            || parts.len() - usize::from(parts.last().is_some_and(|part| part.path == log)),
-            |at| at + 1,
-        );
-        let mut spans: Vec<Span> = parts.into_iter().take(count).map(Part::whole).collect();
-        if let (Some(span), Some(_)) = (spans.last_mut(), last) {
+        let Some(last) = last else {
+            // Older ones, but for the one that took its place.
+            let is_live = |part: &Part| part.path == log;
+            parts.retain(|part| !(is_live(part) || file.is_some() && is_newer(part, file)));
+            return parts.into_iter().map(Part::whole).collect();
+        };
+        let mut spans: Vec<Span> = parts.into_iter().take(last + 1).map(Part::whole).collect();
+        if let Some(span) = spans.last_mut() {
             span.to = span.to.min(end);
         }
         spans
     }
 
-    /// What was written after the byte `from` of the file `inode` and stands in [`Shelf::history`]. `held`: that file, if
-    /// it could be kept open.
-    pub fn between(
-        &mut self,
-        log: &Path,
-        (inode, offset): (u64, u64),
-        held: Option<&Held>,
-        to: (u64, u64),
-    ) -> Missed {
-        if inode != to.0 {
+    /// What was written after a place that was left and before another one.
+    pub fn between(&mut self, log: &Path, from: &Mark, to: Place) -> Missed {
+        let Place { file, offset } = from.place;
+        if !file.is(to.file) {
             // Names that were read before the last rotation would leave out what it put aside.
             self.names.clear();
         }
-        let mut spans = self.history(log, to.0, to.1);
-        let name = held.and_then(Held::path);
-        let Some(first) = position(&spans, (inode, offset), name.as_deref()) else {
-            // All that is certainly newer.
-            let known = name.as_deref().and_then(|name| {
-                let old = age(log, name)?;
-                spans.iter().position(|span| age(log, &span.part.path).is_none_or(|age| age > old))
-            });
-            spans.drain(..known.unwrap_or(spans.len().saturating_sub(1)));
-            let rest = held.and_then(Held::part).filter(|part| part.inode != to.0 && part.length > offset);
-            spans.splice(..0, rest.map(|part| Span { lead: offset, from: offset, ..part.whole() }));
-            return Missed { spans, whole: inode == 0 };
-        };
-        spans.drain(..first);
-        if let Some(span) = spans.first_mut() {
-            // Shorter than it was: it was emptied, and what is there is new.
-            span.from = if offset > span.to { 0 } else { offset };
-            span.lead = span.from;
+        let mut spans = self.history_since(log, file, (to.file, to.offset));
+        if let Some(first) = spans.iter().rposition(|span| span.part.file.is(file)) {
+            spans.drain(..first);
+            if let Some(span) = spans.first_mut() {
+                // It was emptied, and what is there is new.
+                let cut = from.is_cut() || (!span.part.packed && offset > span.part.length);
+                span.from = if cut || (file.is(to.file) && to.offset < offset) { 0 } else { offset };
+                span.lead = span.from;
+            }
+            spans.retain(|span| span.from < span.to);
+            return Missed { spans, gone: Gone::Nothing };
         }
-        spans.retain(|span| span.from < span.to);
-        Missed { spans, whole: true }
+        if self.chain(log).iter().any(|part| part.file.is(file)) {
+            // The other place is the older one.
+            return Missed { spans: Vec::new(), gone: Gone::Nothing };
+        }
+        spans.retain(|span| is_newer(&span.part, file));
+        if !file.is_some() {
+            return Missed { spans, gone: Gone::Nothing };
+        }
+        let rest = from.held.as_ref().and_then(|held| held.part());
+        let gone = removed(log, &spans).and_then(|removed| {
+            removed::between(&removed, (file, offset), rest.is_some(), (to.file, to.offset))
+        });
+        let gone =
+            gone.map_or(Gone::Unknown, |bytes| if bytes > 0 { Gone::Bytes(bytes) } else { Gone::Nothing });
+        let rest = rest.map(|part| Span { lead: offset, from: offset, ..part.whole() });
+        let rest = rest
+            .map(|span| if file.is(to.file) { Span { to: span.to.min(to.offset), ..span } } else { span });
+        spans.splice(..0, rest.filter(|span| span.from < span.to));
+        Missed { spans, gone }
     }
 
-    /// Whether the file `inode` of a log came before the one that is held, or is there no more.
-    pub fn is_older(&mut self, log: &Path, inode: u64, held: &Held) -> bool {
-        let Some(this) = held.part() else { return false };
-        self.names.clear();
-        let spans: Vec<Span> = self.chain(log).into_iter().map(Part::whole).collect();
-        let other = spans.iter().rposition(|span| span.part.inode == inode && !span.part.packed);
-        let this = position(&spans, (this.inode, 0), held.path().as_deref());
-        // What is removed of a log is its oldest: if the held one is, all others are newer.
-        other.is_none_or(|other| this.is_some_and(|this| other < this))
-    }
-
-    fn rotated(&mut self, log: &Path) -> Vec<Part> {
+    fn rotated(&mut self, log: &Path, since: FileId) -> Vec<Part> {
         // A link stays, and what it leads to is put aside where that stands.
         let log = std::fs::canonicalize(log).unwrap_or_else(|_gone| log.to_owned());
         let text =
@@ -219,51 +170,60 @@ impl Shelf {
         // While a file is being compressed both are there.
         let alone =
             of_this.filter(|name| name.strip_suffix(".gz").is_none_or(|plain| !names.contains(plain)));
-        let mut parts: Vec<(Vec<u64>, Part)> = alone
-            .filter_map(|name| {
-                let part = Part::at(dir.join(name)).or_else(|_gone| Part::at(dir.join(format!("{name}.gz"))));
-                Some((numbers(name.strip_prefix(&stem)?), part.ok()?))
-            })
-            .collect();
-        if parts.iter().all(|(numbers, _)| numbers.first().is_some_and(|year| *year >= 1970)) {
-            parts.sort_by(|(a, _), (b, _)| a.cmp(b));
-        } else {
-            parts.sort_by_key(|(numbers, part)| (part.modified_ms, numbers.clone()));
+        let mut alone: Vec<(Vec<u64>, &String)> =
+            alone.filter_map(|name| Some((numbers(name.strip_prefix(&stem)?), name))).collect();
+        alone.sort();
+        let sorted = alone.iter().all(|(numbers, _)| numbers.first().is_some_and(|year| *year >= 1970));
+        let mut parts = Vec::new();
+        for (_, name) in alone.into_iter().rev() {
+            let packed = || Part::at(dir.join(format!("{name}.gz")));
+            let Ok(part) = Part::at(dir.join(name)).or_else(|_gone| packed()) else { continue };
+            let last = sorted && part.file.is(since);
+            parts.push(part);
+            if last {
+                break;
+            }
         }
-        parts.into_iter().map(|(_, part)| part).collect()
+        parts.reverse();
+        if !sorted {
+            parts.sort_by_key(|part| part.modified_ms);
+        }
+        parts
     }
 }
 
-/// Which of these was read up to the byte `offset`; it may have been compressed since.
-fn position(spans: &[Span], (inode, offset): (u64, u64), name: Option<&Path>) -> Option<usize> {
-    let known = spans.iter().rposition(|span| span.part.inode == inode && !span.part.packed);
-    known.or_else(|| match name {
-        Some(name) => spans.iter().position(|span| is_made_of(&span.part, name)),
-        // If only one can be it.
-        None if inode != 0 => {
-            let mut long =
-                spans.iter().enumerate().filter(|(_, span)| span.part.packed && span.part.length >= offset);
-            long.next().map(|(at, _)| at).filter(|_| long.next().is_none())
-        }
-        None => None,
-    })
-}
-
-fn is_made_of(part: &Part, plain: &Path) -> bool {
-    part.packed && part.path.with_extension("") == plain
-}
-
-/// What the rotated files of a log are sorted by; `None` for the log itself.
-fn age(log: &Path, rotated: &Path) -> Option<Vec<u64>> {
+/// What was removed of a log and is not there.
+fn removed(log: &Path, there: &[Span]) -> Option<Vec<Removed>> {
     let log = std::fs::canonicalize(log).unwrap_or_else(|_gone| log.to_owned());
-    let stem = format!("{}__", log.file_stem()?.to_str()?);
-    let name = rotated.file_name()?.to_str()?;
-    Some(numbers(name.strip_suffix(".gz").unwrap_or(name).strip_prefix(&stem)?))
+    let mut all = Removed::all(&std::fs::read(removed::sidecar(&log)).ok()?);
+    all.retain(|one| !there.iter().any(|span| span.part.file.is(one.file)));
+    Some(all)
 }
 
+/// It was born after this file, which is not there any more. What is removed of a log is its oldest, so of two that were
+/// born in one tick of the clock the one that is there is the newer one.
+fn is_newer(part: &Part, file: FileId) -> bool {
+    let born_ns = match part.file.born_ns {
+        // A copy that does not say of what it is was last written with its original.
+        0 => u64::try_from(part.modified_ms).unwrap_or(0).saturating_mul(1_000_000),
+        born_ns => born_ns,
+    };
+    file.born_ns != 0 && born_ns >= file.born_ns
+}
+
+/// As they were at one moment: a large directory is read in several steps, between which a file may get another name.
 fn names(dir: &Path) -> BTreeSet<String> {
-    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    let changed = || std::fs::metadata(dir).and_then(|facts| facts.modified()).ok();
+    let mut names = BTreeSet::new();
+    for _ in 0..PATIENCE {
+        let before = changed();
+        let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+        names = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        if changed() == before {
+            break;
+        }
+    }
+    names
 }
 
 /// What is behind the log's name is a date and the log's extension; not so of a file that is just being compressed, nor of
@@ -284,7 +244,10 @@ fn numbers(text: &str) -> Vec<u64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::held::Held;
+    use super::super::part::tests::{pack, packed};
     use super::*;
+    use std::rc::Rc;
 
     fn chain(names: &[&str]) -> Vec<String> {
         let dir = tempfile::tempdir().unwrap();
@@ -360,65 +323,116 @@ mod tests {
         assert_eq!(Shelf::of_formats(["MMM-YYYY"]).chain(&log).len(), 3);
     }
 
-    #[test]
-    fn what_lies_between_two_places_spans_a_rotation() {
-        let dir = tempfile::tempdir().unwrap();
-        let log = dir.path().join("x.log");
-        std::fs::write(&log, "one two").unwrap();
-        let old = Part::at(log.clone()).unwrap().inode;
-        std::fs::rename(&log, dir.path().join("x__2026-01-01_00-00-00.log")).unwrap();
-        std::fs::write(&log, "three").unwrap();
-        let new = Part::at(log.clone()).unwrap().inode;
-        let ends = |from, to| {
-            let missed = Shelf::default().between(&log, from, None, to);
-            assert!(missed.whole);
-            missed.spans.iter().map(|span| (span.part.inode, span.from, span.to)).collect::<Vec<_>>()
-        };
-        assert_eq!(ends((old, 4), (new, 5)), [(old, 4, 7), (new, 0, 5)]);
-        assert_eq!(ends((old, 4), (old, 6)), [(old, 4, 6)]);
-        assert_eq!(ends((new, 5), (new, 5)), []);
-        assert_eq!(ends((new, 9), (new, 5)), [(new, 0, 5)], "it was emptied");
-        assert_eq!(Shelf::default().history(&log, 0, 0).len(), 1, "no file is written yet");
+    /// A log that is put aside at the end of days.
+    struct Days {
+        _dir: tempfile::TempDir,
+        log: PathBuf,
+    }
+
+    impl Days {
+        fn new() -> Days {
+            let dir = tempfile::tempdir().unwrap();
+            let log = dir.path().canonicalize().unwrap().join("x.log");
+            std::fs::write(&log, "one two").unwrap();
+            Days { _dir: dir, log }
+        }
+
+        fn aside(&self, day: u32) -> PathBuf {
+            self.log.with_file_name(format!("x__2026-01-0{day}_00-00-00.log"))
+        }
+
+        fn turn(&self, day: u32) {
+            std::fs::rename(&self.log, self.aside(day)).unwrap();
+            std::fs::write(&self.log, format!("of day {day}")).unwrap();
+        }
+
+        fn place(&self, offset: u64) -> Place {
+            Place { file: Part::at(self.log.clone()).unwrap().file, offset }
+        }
+
+        fn between(&self, from: &Mark, to: Place) -> (Vec<(PathBuf, u64, u64)>, Gone) {
+            let missed = Shelf::default().between(&self.log, from, to);
+            let spans = missed.spans.into_iter();
+            (
+                spans.map(|span| (span.part.path.clone(), span.from, span.from + span.length())).collect(),
+                missed.gone,
+            )
+        }
+
+        fn remove(&self, day: u32, path: &Path) {
+            let part = Part::at(path.to_owned()).unwrap();
+            let removed = Removed { file: part.file, bytes: part.length };
+            let notes = removed::sidecar(&self.log);
+            let before = std::fs::read(&notes).unwrap_or_default();
+            std::fs::write(&notes, [&before[..], &removed.to_bytes()].concat()).unwrap();
+            std::fs::remove_file(path).unwrap();
+            // Its inode is taken by what comes next.
+            std::fs::write(self.log.with_file_name(format!("{day}")), "").unwrap();
+        }
     }
 
     #[test]
-    fn what_lies_between_begins_in_the_held_file_though_it_was_compressed_or_removed() {
-        let dir = tempfile::tempdir().unwrap();
-        let dir = dir.path().canonicalize().unwrap();
-        let log = dir.join("x.log");
-        let aside = |day: u32| dir.join(format!("x__2026-01-0{day}_00-00-00.log"));
-        let pack = |path: &Path, text: &[u8]| {
-            let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-            std::io::Write::write_all(&mut packer, text).unwrap();
-            std::fs::write(format!("{}.gz", path.display()), packer.finish().unwrap()).unwrap();
-            std::fs::remove_file(path).unwrap();
+    fn what_lies_between_two_places_spans_a_rotation() {
+        let days = Days::new();
+        let old = |offset| Place { offset, ..days.place(0) };
+        let (four, six, seven) = (old(4), old(6), old(7));
+        days.turn(1);
+        let new = |offset| days.place(offset);
+        let (aside, log) = (days.aside(1), days.log.clone());
+        let ends = |from: Place, to| {
+            let (spans, gone) = days.between(&from.into(), to);
+            assert_eq!(gone, Gone::Nothing);
+            spans
         };
-        std::fs::write(&log, "one two").unwrap();
-        let old = Part::at(log.clone()).unwrap().inode;
-        let held = Held::find(&log, old).unwrap();
-        for day in 1..=3 {
-            std::fs::rename(&log, aside(day)).unwrap();
-            std::fs::write(&log, format!("of day {day}")).unwrap();
-        }
-        let new = Part::at(log.clone()).unwrap().inode;
-        let read = |whole| {
-            let missed = Shelf::default().between(&log, (old, 4), Some(&held), (new, 5));
-            assert_eq!(missed.whole, whole);
-            let paths = missed.spans.iter().map(|span| (span.part.path.clone(), span.from));
-            paths.collect::<Vec<_>>()
-        };
-        let newer = [(aside(2), 0), (aside(3), 0), (log.clone(), 0)];
-        assert_eq!(read(true), [&[(aside(1), 4)], &newer[..]].concat());
-        assert!(!Shelf::default().is_older(&log, new, &held));
-        let later = Held::find(&log, new).unwrap();
-        assert!(Shelf::default().is_older(&log, old, &later));
-        pack(&aside(1), b"one two");
-        pack(&aside(2), b"of day 1");
-        let packed = |day| PathBuf::from(format!("{}.gz", aside(day).display()));
-        assert_eq!(read(true)[..2], [(packed(1), 4), (packed(2), 0)]);
-        std::fs::remove_file(packed(1)).unwrap();
-        let left = read(false);
-        assert_eq!(std::fs::read(&left[0].0).unwrap(), b"one two", "it is still open");
-        assert_eq!((left[0].1, left[1].0.clone(), left.len()), (4, packed(2), 4));
+        assert_eq!(ends(four, new(5)), [(aside.clone(), 4, 7), (log.clone(), 0, 5)]);
+        assert_eq!(ends(four, six), [(aside, 4, 6)]);
+        assert_eq!(ends(seven, new(0)), []);
+        assert_eq!(ends(new(5), new(5)), []);
+        assert_eq!(ends(new(5), six), [], "it is the older one");
+        assert_eq!(ends(new(99), new(5)), [(log.clone(), 0, 5)], "it was emptied");
+        assert_eq!(Shelf::default().history(&log, (FileId::default(), 0)).len(), 1, "no file is written yet");
+    }
+
+    #[test]
+    fn places_are_found_in_compressed_files() {
+        let days = Days::new();
+        let from = days.place(4);
+        days.turn(1);
+        days.turn(2);
+        let middle = days.place(3);
+        days.turn(3);
+        (1..=3).for_each(|day| pack(&days.aside(day)));
+        let at = |day| packed(&days.aside(day));
+        let all = [(at(1), 4, 7), (at(2), 0, 8), (at(3), 0, 8), (days.log.clone(), 0, 5)];
+        assert_eq!(days.between(&from.into(), days.place(5)), (all.to_vec(), Gone::Nothing));
+        let some = [(at(1), 4, 7), (at(2), 0, 8), (at(3), 0, 3)];
+        assert_eq!(days.between(&from.into(), middle), (some.to_vec(), Gone::Nothing));
+        assert_eq!(days.between(&middle.into(), days.place(5)).0, [(at(3), 3, 8), (days.log.clone(), 0, 5)]);
+    }
+
+    #[test]
+    fn of_files_that_were_removed_it_is_known_how_much_is_missing() {
+        let days = Days::new();
+        let from = days.place(4);
+        let held = Held::find(&days.log, from.file).map(Rc::new);
+        (1..=4).for_each(|day| days.turn(day));
+        let to = days.place(5);
+        pack(&days.aside(2));
+        days.remove(1, &days.aside(1));
+        days.remove(2, &packed(&days.aside(2)));
+        let left = [(days.aside(3), 0, 8), (days.aside(4), 0, 8), (days.log.clone(), 0, 5)];
+        assert_eq!(days.between(&from.into(), to), (left.to_vec(), Gone::Bytes(3 + 8)));
+        let mark = Mark::new(from, held);
+        let (spans, gone) = days.between(&mark, to);
+        assert_eq!((&spans[1..], gone), (&left[..], Gone::Bytes(8)));
+        assert_eq!(
+            (std::fs::read(&spans[0].0).unwrap(), spans[0].1),
+            (b"one two".to_vec(), 4),
+            "it is still open"
+        );
+        std::fs::remove_file(days.aside(3)).unwrap();
+        let (_, gone) = days
+            .between(&Place { file: FileId { inode: 1, born_ns: from.file.born_ns }, offset: 0 }.into(), to);
+        assert_eq!(gone, Gone::Unknown, "somebody else removed it");
     }
 }

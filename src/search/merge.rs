@@ -2,8 +2,8 @@
 //! right behind that.
 
 use super::back;
-use super::chain::Span;
 use super::narrow::narrow;
+use super::part::Span;
 use super::query::Query;
 use super::scan::{Line, Scan, State};
 use super::sift::{Dated, Sift};

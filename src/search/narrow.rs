@@ -1,7 +1,7 @@
 //! What of a log can hold lines of some time, found by halving: a gigabyte is not read for its last minute.
 
 use super::block::{Block, Blocks, Room};
-use super::chain::Span;
+use super::part::Span;
 use super::pattern::{lines, part};
 use super::query::Query;
 use super::tail;
@@ -25,15 +25,14 @@ pub fn narrow(spans: Vec<(Span, Times)>, query: &Query) -> io::Result<Vec<(Span,
     let recent = |span: &Span| query.since.is_none_or(|since| span.part.modified_ms >= since);
     let mut kept = Vec::new();
     for (mut span, times) in spans.into_iter().filter(|(span, _)| recent(span)) {
-        if !span.part.packed {
-            let file = File::open(&span.part.path)?;
+        if let Some(file) = plain(&span)? {
             let (from, to) = (span.from, span.to);
             if let Some(since) = query.since {
-                let near = seek(&span, &times, since)?.saturating_sub(SLACK).max(from);
+                let near = seek(&file, &span, &times, since)?.saturating_sub(SLACK).max(from);
                 span.from = if near == from { from } else { tail::line_from(&file, near, to)? };
             }
             if let Some(until) = query.until {
-                let near = seek(&span, &times, until)?.saturating_add(CLOSE + SLACK).min(to);
+                let near = seek(&file, &span, &times, until)?.saturating_add(CLOSE + SLACK).min(to);
                 span.to = if near == to { to } else { tail::line_from(&file, near, to)? };
             }
             span.lead = span.lead.max(span.from);
@@ -45,20 +44,30 @@ pub fn narrow(spans: Vec<(Span, Times)>, query: &Query) -> io::Result<Vec<(Span,
     Ok(kept)
 }
 
+/// The file, where it can be halved. One that is gone by now is told when it is to be read.
+pub(super) fn plain(span: &Span) -> io::Result<Option<File>> {
+    if span.part.packed {
+        return Ok(None);
+    }
+    match span.part.open_plain() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        opened => opened,
+    }
+}
+
 /// About where lines of this time begin: nothing before is later, but for disorder.
-fn seek(span: &Span, times: &Times, at_ms: i64) -> io::Result<u64> {
+fn seek(file: &File, span: &Span, times: &Times, at_ms: i64) -> io::Result<u64> {
     let (mut low, mut high) = (span.from, span.to);
     while high - low > CLOSE {
         let middle = low + (high - low) / 2;
-        if probe(span, times, middle)? < at_ms { low = middle } else { high = middle }
+        if probe(file, span, times, middle)? < at_ms { low = middle } else { high = middle }
     }
     Ok(low)
 }
 
 /// The time of the first line behind `offset`.
-fn probe(span: &Span, times: &Times, offset: u64) -> io::Result<i64> {
-    let file = File::open(&span.part.path)?;
-    let from = tail::line_from(&file, offset, span.to)?;
+fn probe(file: &File, span: &Span, times: &Times, offset: u64) -> io::Result<i64> {
+    let from = tail::line_from(file, offset, span.to)?;
     let at = Span { from, to: span.to.min(from + CLOSE), ..span.clone() };
     let mut room = Room::default();
     Blocks::open(&at)?.next(&mut room, CLOSE as usize)?;

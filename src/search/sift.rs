@@ -2,8 +2,8 @@
 //! pieces of the files, no further ahead of who asks than a few blocks.
 
 use super::block::{Block, Blocks, LONGEST, Room, Source};
-use super::chain::Span;
 use super::narrow::{self, Dating};
+use super::part::Span;
 use super::query::Query;
 use super::tail;
 use super::times::Times;

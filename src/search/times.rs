@@ -1,7 +1,7 @@
 //! When the bytes of a file were written: from the log's marks, within their distance; without marks a guess between the
 //! file's birth and its last write. And what a line says of that itself, where the app's format can be read.
 
-use super::chain::Part;
+use super::part::Part;
 use super::stamp;
 use crate::model::date::DateFormat;
 use crate::model::mark::{Mark, sidecar};
@@ -52,22 +52,24 @@ impl Marks {
         Marks { runs }
     }
 
-    /// The times of each part, oldest first. A compressed or copied file has another inode than when it was written: it
+    /// The times of each part, oldest first. A copied file has another inode than when it was written: it
     /// gets the last marks before those of the next younger file that reach into its second half and not beyond it.
     pub fn share_out(mut self, parts: &[Part]) -> Vec<Times> {
         let mut times = Vec::with_capacity(parts.len());
         for (index, part) in parts.iter().enumerate().rev() {
             let others = parts.get(..index).unwrap_or_default();
             let end = |run: &[(u64, i64)]| run.last().map_or(0, |(offset, _)| *offset);
-            let own =
-                self.runs.iter().rposition(|(inode, run)| *inode == part.inode && end(run) <= part.length);
+            let own = self
+                .runs
+                .iter()
+                .rposition(|(inode, run)| *inode == part.file.inode && end(run) <= part.length);
             let copied = || {
-                let free = |inode: u64| !others.iter().any(|other| other.inode == inode);
+                let free = |inode: u64| !others.iter().any(|other| other.file.inode == inode);
                 self.runs.iter().rposition(|(inode, run)| {
                     free(*inode) && end(run) <= part.length && end(run) >= part.length / 2
                 })
             };
-            let found = if part.packed { copied() } else { own.or_else(copied) };
+            let found = own.or_else(copied);
             let marks = found.map(|at| self.runs.split_off(at).swap_remove(0).1).unwrap_or_default();
             let begun = index.checked_sub(1).and_then(|before| parts.get(before)).map(|p| p.modified_ms);
             let born_ms = begun.or(part.born_ms).unwrap_or(part.modified_ms).min(part.modified_ms);
@@ -125,10 +127,18 @@ fn between(offset: u64, (start, from): (u64, i64), (end, to): (u64, i64)) -> i64
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::FileId;
     use std::path::PathBuf;
 
     fn part(inode: u64, length: u64, packed: bool, modified_ms: i64) -> Part {
-        Part { path: PathBuf::from("/x"), inode, length, packed, born_ms: Some(0), modified_ms }
+        Part {
+            path: PathBuf::from("/x"),
+            file: FileId { inode, born_ns: 0 },
+            length,
+            packed,
+            born_ms: Some(0),
+            modified_ms,
+        }
     }
 
     fn marks(of: &[(u64, u64, i64)]) -> Marks {

@@ -52,6 +52,8 @@ pub(super) struct Entry {
     pub(super) phase: Phase,
     /// How far its end has come.
     pub(super) ending: Ending,
+    /// Its end, which is due, begins with a drain.
+    pub(super) gently: bool,
     /// Of the live process.
     pub(super) pid: Option<u32>,
     /// The process is up: a fork when it is spawned, a cluster worker when it says so.
@@ -81,6 +83,7 @@ impl Entry {
             record,
             phase: Phase::Vacant,
             ending: Ending::No,
+            gently: false,
             pid: None,
             online: false,
             said_ready: false,
@@ -202,11 +205,12 @@ impl Entry {
     }
 
     /// It can be told to finish what it has: by Node's cluster protocol, or by the preload if it inherits
-    /// its sockets.
+    /// its sockets. Whether it has anything to finish is not known here: it may have been given a socket whose first
+    /// word about that nobody has heard yet.
     pub(super) fn can_drain(&self) -> bool {
         let app = &self.record.app;
         let listens =
             app.mode == Mode::Cluster || (app.program.is_node() && app.preload && !app.sockets.is_empty());
-        listens && self.online && self.phase == Phase::Alive
+        listens && self.phase == Phase::Alive
     }
 }

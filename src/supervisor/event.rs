@@ -110,6 +110,11 @@ pub enum Event {
         /// Which.
         run: Run,
     },
+    /// It was drained and holds no listening socket.
+    Idle {
+        /// Which.
+        run: Run,
+    },
     /// Its process ended.
     Exited {
         /// Which.

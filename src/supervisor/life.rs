@@ -34,7 +34,10 @@ impl Worker {
     pub(super) fn arrived(&mut self, run: Run, timeout: Duration, turn: &mut Turn<'_>) {
         let Some((entry, clock)) = self.entry_mut(run) else { return };
         if entry.ending == Ending::Due {
-            entry.press(None, clock, turn);
+            match entry.gently {
+                true => entry.retire(None, clock, turn),
+                false => entry.press(None, clock, turn),
+            }
             return;
         }
         entry.online |= entry.record.app.mode == Mode::Fork;
@@ -149,6 +152,14 @@ impl Worker {
         let Some((entry, clock)) = self.entry_mut(run) else { return };
         entry.disconnected = true;
         if entry.ending == Ending::Draining {
+            entry.press(None, clock, turn);
+        }
+    }
+
+    /// It holds no socket and gets none any more: one that was not even up has nothing to finish.
+    pub(super) fn idle(&mut self, run: Run, turn: &mut Turn<'_>) {
+        let Some((entry, clock)) = self.entry_mut(run) else { return };
+        if entry.ending == Ending::Draining && !entry.online {
             entry.press(None, clock, turn);
         }
     }

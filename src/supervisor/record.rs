@@ -50,7 +50,7 @@ pub struct Record {
     /// Until then it finishes what it has; the stop signal has not been sent.
     #[serde(default)]
     pub draining: bool,
-    /// The stop signal (or message) is due and perhaps not sent.
+    /// The drain, or the stop signal (or message), is due and perhaps not sent.
     #[serde(default)]
     pub untold: bool,
     /// The version of the Node that runs it, as it said.

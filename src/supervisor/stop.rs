@@ -44,24 +44,32 @@ impl Entry {
 
     /// Begins its end gently, where that is possible.
     pub(super) fn retire(&mut self, reason: Option<Reason>, clock: &mut Epoch, turn: &mut Turn<'_>) {
-        if self.can_drain() && self.ending == Ending::No {
+        if self.can_drain() && matches!(self.ending, Ending::No | Ending::Due) {
             self.step(Ending::Draining, reason, clock, turn);
         } else {
+            self.gently |= self.phase == Phase::Spawning;
             self.press(reason, clock, turn);
         }
     }
 
-    /// Goes on with an end that the former daemon had begun; false if it had not.
+    /// Goes on with an end that the former daemon had begun; false if it had not. Who has not been told yet has all of
+    /// his time.
     pub(super) fn resume_ending(&mut self, kind: TimerKind, turn: &mut Turn<'_>) -> bool {
-        let Some(due) = self.record.kill_at else { return false };
+        let Some(mut due) = self.record.kill_at else { return false };
+        if self.record.untold {
+            due = turn.now.after(self.record.app.stop.kill_timeout);
+            self.record.kill_at = Some(due);
+            turn.keep(&self.record);
+        }
+        let untold = std::mem::take(&mut self.record.untold);
         let (run, grace) = (self.record.run, due.since(turn.now));
         if self.record.draining {
-            // It may not have lived to say so; who has heard it hears no more in it.
+            // It may have been told all the same; who has heard it hears no more in it.
             self.ending = Ending::Draining;
             turn.push(Effect::Drain { run, grace });
         } else {
             self.ending = Ending::Asked;
-            if std::mem::take(&mut self.record.untold) {
+            if untold {
                 let ask = self.ask();
                 turn.push(ask);
             }
@@ -97,7 +105,7 @@ impl Entry {
         };
         self.ending = step;
         self.record.draining = step == Ending::Draining;
-        self.record.untold = step == Ending::Asked;
+        self.record.untold = matches!(step, Ending::Draining | Ending::Asked);
         self.record.kill_at = grace.map(|grace| turn.now.after(grace));
         let (cue, reason) = match step {
             Ending::Stuck => (Cue::Fail, Some(Reason::Unkillable)),

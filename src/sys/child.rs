@@ -46,6 +46,12 @@ pub fn reap_one(pid: u32) -> Option<Reaped> {
 }
 
 /// Waits for the end of a child that is about to end.
+#[cfg(test)]
+pub(crate) fn reap_one_soon(pid: u32) {
+    reap_soon(pid.cast_signed());
+}
+
+/// Waits for the end of a child that is about to end.
 pub(super) fn reap_soon(pid: i32) {
     wait(pid, 0);
 }

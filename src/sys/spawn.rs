@@ -1,7 +1,7 @@
 //! Making processes without copying this one: clone(2) with CLONE_VM and CLONE_VFORK, which costs the same
 //! however big the parent is, with everything between birth and exec done here.
 //!
-//! The child, in this order: new session, descriptors in place, file limit, umask as it is, directory, groups,
+//! The child, in this order: new session, its signature (if one is wanted), descriptors in place, file limit, umask as it is, directory, groups,
 //! group, user, `LISTEN_PID`, all signals at their defaults and unblocked, exec. What fails is told with its
 //! [`Stage`]. The caller stands still until the exec, so a program on a dead network disk would stop it: for that there
 //! is [`spawn_within`], whose child has a copy of the parent's memory and tells over a pipe.
@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::fmt;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
 /// Who a process runs as.
@@ -49,9 +49,26 @@ pub struct Program<'a> {
     pub listen_pid: bool,
     /// Child's number, and what it shall be there.
     pub map: &'a [(RawFd, BorrowedFd<'a>)],
+    /// What it writes first of all; only with [`spawn_within`].
+    pub sign: Option<Sign<'a>>,
     /// What is not ours to pass on.
     pub baseline: Baseline,
 }
+
+/// What a process writes before it does anything else, so that its birth is known whatever becomes of its parent: two
+/// words, its pid, and the boot clock in nanoseconds. If it cannot run its program, it takes the pid back.
+#[derive(Debug, Clone, Copy)]
+pub struct Sign<'a> {
+    /// Where.
+    pub file: BorrowedFd<'a>,
+    /// Its place there.
+    pub at: u64,
+    /// The first two words.
+    pub words: [u64; 2],
+}
+
+/// Length of a signature in bytes.
+pub const SIGNED: usize = 32;
 
 /// The environment may hold secrets.
 impl fmt::Debug for Program<'_> {
@@ -135,20 +152,29 @@ pub struct SpawnError {
 
 /// Starts `program` as the leader of a session of its own.
 pub fn spawn(program: &Program<'_>) -> Result<Spawned, SpawnError> {
-    start(program, None)
+    start(program, None, None)
 }
 
 /// As `spawn`, but waits for the exec so many milliseconds at most: a program on a disk that does not answer must not
 /// hold up the caller. Of what fails later only the exit code 127 tells. Copies this process, which must be small.
+/// A child that signs gives up all of the caller's descriptors above 2 then, also those to be inherited: should the caller
+/// die while it waits for its program, nobody is kept from hearing of that.
 pub fn spawn_within(program: &Program<'_>, patience_ms: u32) -> Result<Spawned, SpawnError> {
     let failed = |error: Errno| SpawnError { errno: error, stage: Stage::Clone };
     let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(failed)?;
     let above = program.map.iter().map(|(to, _)| to.saturating_add(1)).fold(3, RawFd::max);
     let report = rustix::io::fcntl_dupfd_cloexec(&writer, above).map_err(|e| failed(beyond(e)))?;
     drop(writer);
-    let spawned = start(program, Some(report.as_raw_fd()))?;
+    // Out of the way of the destinations, as it is needed to the last.
+    let own = program.sign.map(|sign| rustix::io::fcntl_dupfd_cloexec(sign.file, above));
+    let own = own.transpose().map_err(|e| failed(beyond(e)))?;
+    let sign = program.sign.zip(own.as_ref()).map(|(sign, own)| Sign { file: own.as_fd(), ..sign });
+    let spawned = start(program, Some(report.as_raw_fd()), sign)?;
     drop(report);
-    let time = Timespec { tv_sec: 0, tv_nsec: i64::from(patience_ms) * 1_000_000 };
+    let time = Timespec {
+        tv_sec: i64::from(patience_ms / 1000),
+        tv_nsec: i64::from(patience_ms % 1000) * 1_000_000,
+    };
     let mut fds = [PollFd::new(&reader, PollFlags::IN)];
     let told = rustix::io::retry_on_intr(|| poll(&mut fds, Some(&time)));
     let mut words = [0; 8];
@@ -164,7 +190,11 @@ pub fn spawn_within(program: &Program<'_>, patience_ms: u32) -> Result<Spawned, 
     }
 }
 
-fn start(program: &Program<'_>, report: Option<RawFd>) -> Result<Spawned, SpawnError> {
+fn start(
+    program: &Program<'_>,
+    report: Option<RawFd>,
+    sign: Option<Sign<'_>>,
+) -> Result<Spawned, SpawnError> {
     fault::errno("spawn.clone").map_err(|errno| SpawnError { errno, stage: Stage::Clone })?;
     let mut listen_pid = *b"LISTEN_PID=4294967295\0";
     let listen = program.listen_pid.then_some(listen_pid.as_mut_ptr());
@@ -172,6 +202,8 @@ fn start(program: &Program<'_>, report: Option<RawFd>) -> Result<Spawned, SpawnE
     let given = program.envp.iter().filter(|var| listen.is_none() || !var.to_bytes().starts_with(LISTEN_PID));
     let envp = pointers(given.map(|var| var.as_ptr()).chain(listen.map(|slot| slot.cast_const().cast())));
     let mut map: Vec<_> = program.map.iter().map(|(to, from)| (from.as_raw_fd(), *to)).collect();
+    let signer = sign.map(|sign| sign.file.as_raw_fd());
+    let gaps = gaps(map.iter().map(|(_, to)| *to).chain(report).chain(signer).collect());
     let mut plan = Plan {
         file: program.file.as_ptr(),
         argv: argv.as_ptr(),
@@ -180,6 +212,8 @@ fn start(program: &Program<'_>, report: Option<RawFd>) -> Result<Spawned, SpawnE
         creds: program.creds,
         listen_pid: listen.unwrap_or(ptr::null_mut()),
         free: map.iter().map(|(_, to)| to.saturating_add(1)).fold(3, RawFd::max),
+        sign,
+        gaps: &gaps,
         map: &mut map,
         baseline: program.baseline,
         report,
@@ -211,6 +245,9 @@ struct Plan<'a> {
     free: RawFd,
     /// From, to.
     map: &'a mut [(RawFd, RawFd)],
+    sign: Option<Sign<'a>>,
+    /// Numbers, first to last, that are no destination.
+    gaps: &'a [(u32, u32)],
     baseline: Baseline,
     /// Where to tell what failed; the child has its own memory then, and nobody stands still for it.
     report: Option<RawFd>,
@@ -221,6 +258,22 @@ struct Plan<'a> {
 /// A null-terminated array for exec.
 fn pointers(items: impl Iterator<Item = *const c_char>) -> Vec<*const c_char> {
     items.chain([ptr::null()]).collect()
+}
+
+/// The numbers above 2 between these and above them.
+fn gaps(mut kept: Vec<RawFd>) -> Vec<(u32, u32)> {
+    kept.sort_unstable();
+    let (mut gaps, mut next) = (Vec::new(), 3);
+    for number in
+        kept.into_iter().filter_map(|number| u32::try_from(number).ok()).filter(|number| *number > 2)
+    {
+        if number > next {
+            gaps.push((next, number - 1));
+        }
+        next = number.saturating_add(1);
+    }
+    gaps.push((next, u32::MAX));
+    gaps
 }
 
 /// The child's stack. Its deepest call needs some hundred bytes in release, a few KiB in debug.
@@ -265,6 +318,7 @@ extern "C" fn born(plan: *mut c_void) -> c_int {
         let errno = if stage == Stage::Dup { beyond(errno) } else { errno };
         let failure = SpawnError { errno, stage };
         plan.failure = Some(failure);
+        write_sign(plan.sign, 0);
         if let Some(report) = plan.report {
             let ([a, b, c, d], [e, f]) =
                 (failure.errno.raw_os_error().to_ne_bytes(), (stage as u16).to_ne_bytes());
@@ -283,6 +337,7 @@ fn prepare(plan: &mut Plan<'_>) -> Result<(), Stage> {
     // go through `syscall`, since the C library would try to change them in all threads of the parent.
     unsafe {
         libc::setsid();
+        write_sign(plan.sign, libc::getpid());
         if plan.baseline.reset_oom {
             let fd = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
             libc::write(fd, c"0".as_ptr().cast(), 1);
@@ -294,6 +349,10 @@ fn prepare(plan: &mut Plan<'_>) -> Result<(), Stage> {
         }
         for (from, to) in &*plan.map {
             check(libc::dup2(*from, *to), Stage::Dup)?;
+        }
+        if plan.sign.is_some() {
+            // Nor is it to be mistaken for its parent.
+            libc::prctl(libc::PR_SET_NAME, c"pm-start".as_ptr());
         }
         if let Some(limit) = plan.baseline.files {
             let value = |limit: Option<u64>| limit.unwrap_or(libc::RLIM_INFINITY);
@@ -313,6 +372,10 @@ fn prepare(plan: &mut Plan<'_>) -> Result<(), Stage> {
         }
         write_pid(plan.listen_pid);
         reset_signals();
+        for (first, last) in plan.gaps.iter().filter(|_| plan.sign.is_some()) {
+            // Before Linux 5.9 they are closed by the exec only.
+            libc::syscall(libc::SYS_close_range, *first, *last, 0);
+        }
         libc::execve(plan.file, plan.argv, plan.envp);
     }
     Err(Stage::Exec)
@@ -320,6 +383,21 @@ fn prepare(plan: &mut Plan<'_>) -> Result<(), Stage> {
 
 fn check<T: Into<libc::c_long> + Copy>(result: T, stage: Stage) -> Result<T, Stage> {
     if result.into() < 0 { Err(stage) } else { Ok(result) }
+}
+
+/// Writes the signature with this pid; 0: none was begun.
+///
+/// Only system calls, for a child that must not allocate. It writes to a memory file, which has the room.
+fn write_sign(sign: Option<Sign<'_>>, pid: libc::pid_t) {
+    let Some(sign) = sign else { return };
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `now` is valid for writes during the call.
+    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut now) };
+    let at_ns = now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs();
+    let [first, second] = sign.words;
+    let words = [first, second, u64::from(pid.unsigned_abs()), at_ns];
+    // SAFETY: pwrite(2) of four words of our own.
+    unsafe { libc::pwrite(sign.file.as_raw_fd(), words.as_ptr().cast(), SIGNED, sign.at.cast_signed()) };
 }
 
 /// Completes `LISTEN_PID=` with our own pid: digits without leading zeros, as sd_listen_fds(3) reads it.
@@ -405,6 +483,7 @@ pub(crate) mod tests {
             creds: None,
             listen_pid: false,
             map,
+            sign: None,
             baseline: Baseline::default(),
         };
         change(&mut program);

@@ -16,6 +16,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod counted;
 mod dice;
 mod documented;
 mod fleet;
@@ -32,3 +33,4 @@ mod report;
 mod shutdown;
 mod slow;
 mod story;
+mod turnover;

@@ -62,7 +62,7 @@ fn follow(cx: &Context, order: Order, said: &mut BTreeSet<WorkerId>) -> Result<V
                     cx.note(message::done(&change.name, change.worker, Deed::Reloaded))?;
                 }
             }
-            Incoming::Reply { .. } | Incoming::Push { .. } | Incoming::Log(_) => {}
+            Incoming::Reply { .. } | Incoming::Push { .. } | Incoming::Log(_) | Incoming::Missed { .. } => {}
         }
     }
 }

@@ -17,39 +17,12 @@ pub(crate) fn ago(ms: u64) -> Stamp {
 
 /// A fork-mode app.
 pub(crate) fn app(name: &str) -> App {
+    let env = [("HOME", "/root"), ("NODE_ENV", "production"), ("USER", "root")];
     App {
-        name: name.into(),
-        namespace: "default".into(),
-        program: Program {
-            script: format!("/srv/{name}.js").into(),
-            interpreter: "node".into(),
-            interpreter_path: Some("/usr/bin/node".into()),
-            interpreter_args: Vec::new(),
-            args: Vec::new(),
-        },
-        cwd: "/srv".into(),
-        mode: Mode::Fork,
-        instances: 1,
-        env: Env([("HOME", "/root"), ("NODE_ENV", "production"), ("USER", "root")]
-            .map(|(k, v)| (k.to_owned(), v.to_owned()))
-            .into()),
-        instance_var: "NODE_APP_INSTANCE".into(),
-        increment_var: None,
-        user: None,
-        autostart: true,
-        restart: policy::Restart::default(),
-        stop: policy::Stop::default(),
-        readiness: policy::Readiness::default(),
-        reload: policy::Reload::default(),
-        limits: policy::Limits::default(),
-        logs: policy::Logs::default(),
-        scheduling: policy::Scheduling::default(),
-        sockets: Vec::new(),
-        preload: true,
+        env: Env(env.map(|(k, v)| (k.to_owned(), v.to_owned())).into()),
         version: Some("1.4.2".into()),
         node_version: Some("20.20.2".into()),
-        pid_file: None,
-        extra: serde_json::Map::new(),
+        ..App::of(name, Program::sample(format!("/srv/{name}.js")), "/srv")
     }
 }
 

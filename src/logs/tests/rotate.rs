@@ -121,18 +121,18 @@ async fn what_subscribers_are_told_stands_where_they_are_told_though_lines_are_c
     let paths =
         rotated(&bench.path("out.log")).into_iter().map(|kept| kept.path).chain([bench.path("out.log")]);
     let files: Vec<_> = paths.map(|path| std::fs::File::open(path).unwrap()).collect();
-    let (mut told, mut last) = (Vec::new(), (0, 0));
+    let (mut told, mut last) = (Vec::new(), (crate::model::FileId::default(), 0));
     while let Some(delivery) = reader.take() {
         let Delivery::Lines(lines) = delivery else { panic!("{delivery:?}") };
         let spot = lines.spot.unwrap();
         let (file, mut there) = (
-            files.iter().find(|file| file.metadata().unwrap().ino() == spot.inode).unwrap(),
+            files.iter().find(|file| file.metadata().unwrap().ino() == spot.file.inode).unwrap(),
             vec![0; usize::try_from(spot.end - spot.start).unwrap()],
         );
         file.read_exact_at(&mut there, spot.start).unwrap();
         assert_eq!(there, lines.bytes, "{} bytes before", told.len());
-        assert_eq!(spot.start, if last.0 == spot.inode { last.1 } else { 0 }, "nothing is left out");
-        last = (spot.inode, spot.end);
+        assert_eq!(spot.start, if last.0 == spot.file { last.1 } else { 0 }, "nothing is left out");
+        last = (spot.file, spot.end);
         told.extend_from_slice(&lines.bytes);
     }
     assert!(files.len() > 10, "{} files", files.len());

@@ -49,7 +49,7 @@ impl Rotated {
     fn log(&self) -> Log {
         let path = self.path();
         let live = Part::at(path.clone()).unwrap();
-        let spans = Shelf::default().history(&path, live.inode, live.length);
+        let spans = Shelf::default().history(&path, (live.file, live.length));
         Log { path, stream: StreamKind::Out, spans, dates: None }
     }
 }
@@ -195,7 +195,7 @@ fn since_and_until_are_exact_in_a_file_that_is_halved_and_out_of_order() {
 #[test]
 fn lines_without_times_are_dated_by_marks() {
     let rotated = Rotated::new("x", &[("one\ntwo\nthree\n".to_owned(), false)]);
-    let inode = Part::at(rotated.path()).unwrap().inode;
+    let inode = Part::at(rotated.path()).unwrap().file.inode;
     let marks = [(0, 1000), (4, 5000), (8, 9000)].map(|(offset, at_ms)| Mark { inode, offset, at_ms });
     let bytes: Vec<u8> = marks.iter().flat_map(|mark| mark.to_bytes()).collect();
     std::fs::write(sidecar(&rotated.path()), bytes).unwrap();

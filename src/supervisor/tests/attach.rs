@@ -69,8 +69,12 @@ fn a_signal_or_drain_that_a_daemon_may_not_have_lived_to_send_is_sent() {
     story.records.get_mut(&1).unwrap().untold = true;
     story.pass(600);
     let (next, effects) = attached(&story, alive);
-    assert_eq!(effects, "signal 1.1 2 tree; timer Kill 1000");
-    assert_eq!(attached(&next, alive).1, "timer Kill 1000", "once it is noted it is not sent again");
+    let all_his_time = "keep 1.1 Current Stopping; signal 1.1 2 tree; timer Kill 1600";
+    assert_eq!(effects, all_his_time);
+    story.records = next.records;
+    story.records.get_mut(&1).unwrap().untold = false;
+    story.pass(600);
+    assert_eq!(attached(&story, alive).1, "timer Kill 1000", "once it is noted it is not sent again");
 
     let mut story = Story::with(cluster(1));
     story.listens(1);
@@ -79,8 +83,15 @@ fn a_signal_or_drain_that_a_daemon_may_not_have_lived_to_send_is_sent() {
     story.listens(2);
     story.pass(600);
     let (next, effects) = attached(&story, alive);
-    assert_eq!(effects, "drain 1.1 1000; timer RetiringKill 1000");
-    assert_eq!(attached(&next, alive).1, effects, "whoever has heard it hears no more in it");
+    assert_eq!(effects, "keep 1.1 Retiring Stopping; drain 1.1 1600; timer RetiringKill 1600");
+    story.records = next.records;
+    story.records.get_mut(&1).unwrap().untold = false;
+    story.pass(600);
+    let effects = attached(&story, alive).1;
+    assert_eq!(
+        effects, "drain 1.1 1000; timer RetiringKill 1000",
+        "whoever has heard it hears no more in it"
+    );
 }
 
 #[test]
@@ -99,7 +110,7 @@ fn a_new_daemon_ends_a_reload_that_was_under_way() {
     story.order(reload());
     story.spawned(2);
     let (_, effects) = attached(&story, alive);
-    assert_eq!(effects, "keep 2.1 Retiring Stopping; signal 2.1 2 tree; timer RetiringKill 1600");
+    assert_eq!(effects, "keep 2.1 Retiring Stopping; drain 2.1 1600; timer RetiringKill 1600");
     let old_is_gone = |record: &Record| match record.role {
         Role::Current => Process::Ended { run: record.run, pid: 1, exit: Exit::Code(1), at: record.created },
         Role::Replacement | Role::Retiring => alive(record),

@@ -62,7 +62,7 @@ fn scaling_fills_holes_and_dismisses_the_newest() {
     story.spawned(3);
     let down = story.order(scale(ScaleTo::To(1)));
     let newest = "keep 2.1 Current Stopping; drain 2.1 1600; timer Kill 1600; \
-                  keep 3.1 Current Stopping; signal 3.1 2 tree; timer Kill 1600";
+                  keep 3.1 Current Stopping; drain 3.1 1600; timer Kill 1600";
     assert_eq!(down, newest);
     story.exits(3, Exit::Code(0));
     let gone = "keep 2.1 Current Down; forget 2.1; reply 4: 1 Deleted Down, 2 Deleted Down";

@@ -1,45 +1,25 @@
-//! How far each log was shown: a file, told by its inode, and a place in it. Live lines say where they stand, so what was
-//! missed (the daemon died, the terminal was too slow) is found in the file, and what was read there is not shown again.
+//! How far each log was shown: which of its files, and a place in it. Live lines say where they stand, so what was missed
+//! (the daemon died, the terminal was too slow) is found in the files, whatever became of them, and nothing is shown twice.
 
+use crate::proto::push::LogPlace;
 use crate::proto::{LogFile, LogSpot};
-use crate::search::{Held, Part, Shelf};
+use crate::search::{Held, Mark, Part, Place, Shelf};
+use crate::sys::clock;
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::rc::Rc;
 
-/// A file and a place in it.
-pub type Place = (u64, u64);
-
 /// So many files are kept open: a process may have no more than 1,024, as a rule.
 const MOST_HELD: usize = 200;
-
-/// A place that was left, in a file that is known again whatever becomes of it.
-#[derive(Debug, Clone)]
-pub struct Mark {
-    /// Where.
-    pub place: Place,
-    /// Its file, if it could be opened.
-    pub held: Option<Rc<Held>>,
-}
-
-impl From<Place> for Mark {
-    fn from(place: Place) -> Mark {
-        Mark { place, held: None }
-    }
-}
-
-impl PartialEq for Mark {
-    fn eq(&self, other: &Mark) -> bool {
-        self.place == other.place
-    }
-}
+/// The clock by which files are born is a tick behind.
+const TICK_MS: i64 = 20;
 
 #[derive(Debug, Clone)]
 struct Cursor {
     mark: Mark,
     shared: bool,
-    /// The file was read ahead of what comes live: that may be known already.
-    ahead: bool,
+    /// The daemon tells again what the one before it had told.
+    again: bool,
 }
 
 /// What is to be done about live lines.
@@ -71,88 +51,91 @@ impl Cursors {
 
     /// Where rotated files are looked for.
     pub fn shelf(&self) -> Shelf {
-        shelf(&self.names)
+        Shelf::of_formats(self.names.iter().map(String::as_str))
     }
 
     /// A log was read up to the end the daemon told. What is between that and where it stood before.
     pub fn reach(&mut self, file: &LogFile) -> Option<(Mark, Place)> {
-        let place = (file.inode, file.end);
+        let place = Place { file: file.file, offset: file.end };
         if let Some(cursor) = self.cursors.get_mut(&file.path) {
-            let before = cursor.mark.place;
+            let here = cursor.mark.place;
             // The last daemon died over lines that it had told already: the next one tells them again.
-            let behind = before.0 == place.0 && place.1 < before.1 && !was_cut(&file.path, before);
-            if before.0 != 0 && (place.0 == 0 || behind || cursor.is_past(&file.path, place.0, &self.names)) {
-                (cursor.ahead, cursor.shared) = (true, file.shared);
+            let behind = here.file.is(place.file) && place.offset < here.offset && !cursor.mark.is_cut();
+            if here.file.is_some() && (!place.file.is_some() || behind) {
+                (cursor.again, cursor.shared) = (true, file.shared);
                 return None;
             }
         }
         let before = self.put(&file.path, place, file.shared)?;
-        (before.place != place).then_some((before, place))
+        let moved = !before.place.file.is(place.file) || before.place.offset != place.offset;
+        (moved && place.file.is_some()).then_some((before, place))
     }
 
     /// Lines of this log came.
     pub fn take(&mut self, spot: &LogSpot) -> Step {
-        let end = (spot.inode, spot.end);
+        let place = |offset| Place { file: spot.file, offset };
         let Some(cursor) = self.cursors.get(&spot.path) else {
-            self.put(&spot.path, end, spot.shared);
+            self.put(&spot.path, place(spot.end), spot.shared);
             return Step::Show;
         };
-        let (inode, offset) = cursor.mark.place;
+        let here = cursor.mark.place;
+        let same = here.file.is(spot.file);
         let shared = cursor.shared || spot.shared;
-        if cursor.ahead && inode != spot.inode && cursor.is_past(&spot.path, spot.inode, &self.names) {
-            return Step::Known;
-        }
-        if inode == spot.inode && spot.start < offset && cursor.ahead && !was_cut(&spot.path, (inode, offset))
-        {
-            if spot.end <= offset {
+        if same && cursor.again && spot.start < here.offset && !cursor.mark.is_cut() {
+            if spot.end <= here.offset {
                 return Step::Known;
             }
-            self.put(&spot.path, end, spot.shared);
-            return Step::Partly((spot.inode, spot.start), offset);
+            self.put(&spot.path, place(spot.end), spot.shared);
+            return Step::Partly(place(spot.start), here.offset);
         }
-        let before = self.put(&spot.path, end, spot.shared);
-        let gap = inode != spot.inode || spot.start > offset;
+        let before = self.put(&spot.path, place(spot.end), spot.shared);
+        let gap = !same || spot.start > here.offset;
         // Of a shared file, what is not ours is not missing. A file that did not exist misses nothing.
-        match before.filter(|_| gap && !shared && inode != 0) {
-            Some(before) => Step::Fill(before, (spot.inode, spot.start)),
+        match before.filter(|_| gap && !shared && here.file.is_some()) {
+            Some(before) => Step::Fill(before, place(spot.start)),
             None => Step::Show,
         }
     }
 
+    /// Lines of this log were told and did not come. Where they are to be looked for.
+    pub fn skip(&mut self, path: &str, from: LogPlace, to: LogPlace) -> (Mark, Place) {
+        let place = |place: LogPlace| Place { file: place.file, offset: place.offset };
+        let to = place(to);
+        // It may stand before these lines, not behind them.
+        let before = self.put(path, to, false).filter(|before| before.place.file.is_some());
+        (before.unwrap_or_else(|| place(from).into()), to)
+    }
+
     /// A log was shown up to here. Where it stood before.
-    fn put(&mut self, path: &str, place: Place, shared: bool) -> Option<Mark> {
+    fn put(&mut self, path: &str, mut place: Place, shared: bool) -> Option<Mark> {
         let room = self.cursors.len() <= MOST_HELD;
         let before = self.cursors.remove(path).map(|cursor| cursor.mark);
-        let same = before.as_ref().filter(|mark| mark.place.0 == place.0).and_then(|mark| mark.held.clone());
-        let found = || Held::find(Path::new(path), place.0).map(Rc::new);
-        let held = same.or_else(|| if room && place.0 != 0 { found() } else { None });
-        let cursor = Cursor { mark: Mark { place, held }, shared, ahead: false };
+        let same = before.as_ref().filter(|mark| mark.place.file.is(place.file));
+        if let Some(same) = same {
+            place.file = same.place.file;
+        }
+        let held = same.and_then(|mark| mark.held.clone());
+        let found = || Held::find(Path::new(path), place.file).map(Rc::new);
+        let held = held.or_else(|| if room && place.file.is_some() { found() } else { None });
+        if !place.file.is_some() {
+            // Whatever is born from now on is new.
+            let now_ms = u64::try_from(clock::now().wall_ms.saturating_sub(TICK_MS)).unwrap_or(0);
+            place.file.born_ns = now_ms.saturating_mul(1_000_000);
+        }
+        let cursor = Cursor { mark: Mark::new(place, held), shared, again: false };
         self.cursors.insert(path.to_owned(), cursor);
         before
     }
 
-    /// All logs of one writer each, read up to the last line that is there now: from where to where.
-    pub fn read_ahead(&mut self) -> Vec<(String, Mark, Place)> {
-        let own = self.cursors.iter().filter(|(_, cursor)| !cursor.shared).map(|(path, _)| path.clone());
-        let paths: Vec<String> = own.collect();
-        let mut found = Vec::new();
-        for path in paths {
-            if let Some((from, to)) = self.advance(&path) {
-                if let Some(cursor) = self.cursors.get_mut(&path) {
-                    cursor.ahead = true;
-                }
-                found.push((path, from, to));
-            }
-        }
-        found
-    }
-
-    /// The same of one log.
+    /// A log is read up to the last line that is there now: from where to where.
     pub fn advance(&mut self, path: &str) -> Option<(Mark, Place)> {
         let cursor = self.cursors.get(path)?;
-        let here = cursor.mark.place;
-        let place = Part::whole_lines(Path::new(path)).ok().filter(|place| *place != here)?;
-        let shared = cursor.shared;
+        let (here, shared) = (cursor.mark.place, cursor.shared);
+        let (file, offset) = Part::whole_lines(Path::new(path)).ok()?;
+        if here.file.is(file) && here.offset == offset {
+            return None;
+        }
+        let place = Place { file, offset };
         Some((self.put(path, place, shared)?, place))
     }
 
@@ -162,40 +145,35 @@ impl Cursors {
     }
 }
 
-impl Cursor {
-    /// It stands in a newer file of the log than this one.
-    fn is_past(&self, path: &str, inode: u64, names: &BTreeSet<String>) -> bool {
-        let live = Part::at(path.into()).map(|part| part.inode);
-        if live.as_ref().is_ok_and(|live| *live == inode) {
-            return false;
-        }
-        let here = self.mark.place.0;
-        live.is_ok_and(|live| live == here)
-            || inode != here
-                && self
-                    .mark
-                    .held
-                    .as_ref()
-                    .is_some_and(|held| shelf(names).is_older(path.as_ref(), inode, held))
-    }
-}
-
-fn shelf(names: &BTreeSet<String>) -> Shelf {
-    Shelf::of_formats(names.iter().map(String::as_str))
-}
-
-/// The file is shorter than what was read of it: it was emptied, and this is new.
-fn was_cut(path: &str, (inode, offset): Place) -> bool {
-    Part::at(path.into()).is_ok_and(|part| part.inode == inode && part.length < offset)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::StreamKind;
+    use crate::model::{FileId, StreamKind};
+
+    fn id(inode: u64) -> FileId {
+        FileId { inode, born_ns: 100 + inode }
+    }
+
+    fn place(inode: u64, offset: u64) -> Place {
+        Place { file: id(inode), offset }
+    }
 
     fn spot(inode: u64, start: u64, end: u64) -> LogSpot {
-        LogSpot { path: "/nowhere/x.log".into(), inode, start, end, shared: false }
+        LogSpot { path: "/nowhere/x.log".into(), file: id(inode), start, end, shared: false }
+    }
+
+    fn file(path: &str, file: FileId, end: u64) -> LogFile {
+        LogFile {
+            worker: None,
+            name: "pmon".into(),
+            stream: StreamKind::Out,
+            path: path.into(),
+            file,
+            end,
+            shared: false,
+            dates: None,
+            rotated_dates: None,
+        }
     }
 
     #[test]
@@ -203,75 +181,41 @@ mod tests {
         let mut cursors = Cursors::default();
         assert_eq!(cursors.take(&spot(1, 10, 20)), Step::Show, "nothing is known of it");
         assert_eq!(cursors.take(&spot(1, 20, 30)), Step::Show);
-        assert_eq!(cursors.take(&spot(1, 40, 50)), Step::Fill((1, 30).into(), (1, 40)));
-        assert_eq!(cursors.take(&spot(2, 5, 9)), Step::Fill((1, 50).into(), (2, 5)), "it was rotated");
+        assert_eq!(cursors.take(&spot(1, 40, 50)), Step::Fill(place(1, 30).into(), place(1, 40)));
+        assert_eq!(cursors.take(&spot(2, 5, 9)), Step::Fill(place(1, 50).into(), place(2, 5)), "rotated");
         assert_eq!(cursors.take(&spot(2, 0, 4)), Step::Show, "it was emptied");
         assert_eq!(cursors.take(&LogSpot { shared: true, ..spot(2, 8, 9) }), Step::Show);
     }
 
     #[test]
-    fn what_was_read_ahead_is_not_shown_again() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("x.log");
-        std::fs::write(&path, "one\ntwo\nthr").unwrap();
-        let inode = Part::at(path.clone()).unwrap().inode;
-        let spot = |start, end| LogSpot { path: path.display().to_string(), ..spot(inode, start, end) };
+    fn an_inode_that_was_given_again_is_no_place_that_was_read() {
         let mut cursors = Cursors::default();
-        assert_eq!(cursors.take(&spot(0, 0)), Step::Show);
-        assert_eq!(cursors.read_ahead(), [(path.display().to_string(), (inode, 0).into(), (inode, 8))]);
-        assert_eq!(cursors.take(&spot(0, 4)), Step::Known);
-        assert_eq!(cursors.take(&spot(4, 14)), Step::Partly((inode, 4), 8));
-        assert_eq!(cursors.take(&spot(14, 20)), Step::Show);
+        assert_eq!(cursors.take(&spot(1, 10, 20)), Step::Show);
+        let again = LogSpot { file: FileId { born_ns: 900, ..id(1) }, ..spot(1, 20, 30) };
+        let there = Place { file: again.file, offset: 20 };
+        assert_eq!(cursors.take(&again), Step::Fill(place(1, 20).into(), there));
     }
 
     #[test]
     fn a_log_goes_on_where_it_was_left() {
-        let file = |inode, end| LogFile {
-            worker: None,
-            name: "pmon".into(),
-            stream: StreamKind::Out,
-            path: "/nowhere/x.log".into(),
-            inode,
-            end,
-            shared: false,
-            dates: None,
-            rotated_dates: None,
-        };
+        let file = |inode, end| file("/nowhere/x.log", id(inode), end);
         let mut cursors = Cursors::default();
         assert_eq!(cursors.reach(&file(1, 10)), None);
         assert_eq!(cursors.take(&spot(1, 10, 20)), Step::Show);
         assert_eq!(cursors.reach(&file(1, 20)), None);
-        assert_eq!(cursors.reach(&file(1, 50)), Some(((1, 20).into(), (1, 50))));
+        assert_eq!(cursors.reach(&file(1, 50)), Some((place(1, 20).into(), place(1, 50))));
     }
 
     #[test]
-    fn what_was_read_ahead_over_a_rotation_is_not_shown_again_and_what_is_newer_is() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("x.log");
-        let inode = || Part::at(path.clone()).unwrap().inode;
-        let spot =
-            |inode, start, end| LogSpot { path: path.display().to_string(), ..spot(inode, start, end) };
-        let turn = |day: u32| {
-            std::fs::rename(&path, dir.path().join(format!("x__2026-01-0{day}.log"))).unwrap();
-            std::fs::write(&path, "one\ntwo\n").unwrap();
-        };
-        std::fs::write(&path, "one\ntwo\n").unwrap();
-        let old = inode();
+    fn lines_that_did_not_come_are_looked_for_from_where_the_log_was_left() {
+        let to = |inode, offset| LogPlace { file: id(inode), offset };
         let mut cursors = Cursors::default();
-        assert_eq!(cursors.take(&spot(old, 0, 4)), Step::Show);
-        turn(1);
-        let middle = inode();
-        turn(2);
-        let new = inode();
-        assert_eq!(cursors.read_ahead().len(), 1);
-        assert_eq!(cursors.take(&spot(old, 4, 8)), Step::Known);
-        assert_eq!(cursors.take(&spot(middle, 0, 8)), Step::Known);
-        assert_eq!(cursors.take(&spot(new, 0, 4)), Step::Known);
-        turn(3);
-        let newest = inode();
-        assert_eq!(cursors.take(&spot(middle, 0, 8)), Step::Known);
-        assert_eq!(cursors.take(&spot(new, 4, 8)), Step::Known);
-        assert_eq!(cursors.take(&spot(newest, 0, 4)), Step::Fill((new, 8).into(), (newest, 0)));
+        let skipped = cursors.skip("/nowhere/x.log", to(1, 5), to(2, 30));
+        assert_eq!(skipped, (place(1, 5).into(), place(2, 30)), "nothing is known of it");
+        assert_eq!(cursors.take(&spot(2, 30, 40)), Step::Show);
+        let skipped = cursors.skip("/nowhere/x.log", to(2, 40), to(4, 9));
+        assert_eq!(skipped, (place(2, 40).into(), place(4, 9)));
+        assert_eq!(cursors.take(&spot(4, 9, 10)), Step::Show);
     }
 
     #[test]
@@ -279,26 +223,34 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.log");
         std::fs::write(&path, "one\ntwo\nthree\n").unwrap();
-        let inode = Part::at(path.clone()).unwrap().inode;
+        let id = Part::at(path.clone()).unwrap().file;
         let path = path.display().to_string();
-        let spot = |start, end| LogSpot { path: path.clone(), ..spot(inode, start, end) };
-        let file = |inode, end| LogFile {
-            worker: None,
-            name: "x".into(),
-            stream: StreamKind::Out,
-            path: path.clone(),
-            inode,
-            end,
-            shared: false,
-            dates: None,
-            rotated_dates: None,
-        };
-        for end in [file(0, 0), file(inode, 4)] {
+        let spot = |start, end| LogSpot { path: path.clone(), file: id, ..spot(1, start, end) };
+        let place = |offset| Place { file: id, offset };
+        for end in [file(&path, FileId::default(), 0), file(&path, FileId { born_ns: 0, ..id }, 4)] {
             let mut cursors = Cursors::default();
             assert_eq!(cursors.take(&spot(0, 8)), Step::Show);
             assert_eq!(cursors.reach(&end), None);
             assert_eq!(cursors.take(&spot(4, 8)), Step::Known, "it is told again");
-            assert_eq!(cursors.take(&spot(10, 14)), Step::Fill((inode, 8).into(), (inode, 10)));
+            assert_eq!(cursors.take(&spot(4, 10)), Step::Partly(place(4), 8));
+            assert_eq!(cursors.take(&spot(12, 14)), Step::Fill(place(10).into(), place(12)));
         }
+    }
+
+    #[test]
+    fn what_was_written_anew_to_a_file_that_was_emptied_is_not_taken_for_what_was_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.log");
+        std::fs::write(&path, "one\ntwo\n").unwrap();
+        let id = Part::at(path.clone()).unwrap().file;
+        let text = path.display().to_string();
+        let mut cursors = Cursors::default();
+        assert_eq!(cursors.take(&LogSpot { path: text.clone(), file: id, ..spot(1, 0, 8) }), Step::Show);
+        std::fs::write(&path, "new\nand longer than it was\n").unwrap();
+        let place = |offset| Place { file: id, offset };
+        let (before, to) = cursors.reach(&file(&text, id, 4)).unwrap();
+        assert_eq!((before.place, to), (place(8), place(4)));
+        let missed = cursors.shelf().between(&path, &before, to);
+        assert_eq!(missed.spans.iter().map(|span| (span.from, span.to)).collect::<Vec<_>>(), [(0, 4)]);
     }
 }

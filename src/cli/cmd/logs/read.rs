@@ -1,7 +1,7 @@
 //! The loop of `logs`: history from the files, then what the daemon sends; over its death, and over a terminal that is
 //! slower than the apps.
 
-use super::cursor::{Cursors, Mark, Place, Step};
+use super::cursor::{Cursors, Step};
 use super::page::Page;
 use crate::cli::cmd::context::Context;
 use crate::cli::error::CliError;
@@ -9,9 +9,10 @@ use crate::client::{CallError, Client, Incoming, Next, Stream};
 use crate::model::WorkerId;
 use crate::model::date::DateFormat;
 use crate::proto::push::StreamKind;
+use crate::proto::push::{LogPlace, Skipped};
 use crate::proto::request::LogsRequest;
-use crate::proto::{LogBatch, LogFile, LogHeader, Push, Reply, Request};
-use crate::search::{Coming, Line, Log, Merged, Part, Query, Shelf, Watch};
+use crate::proto::{LogBatch, LogFile, LogHeader, LogSpot, Push, Reply, Request};
+use crate::search::{Coming, Gone, Line, Log, Mark, Merged, Part, Place, Query, Shelf, Watch};
 use crate::sys::clock;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::HashMap;
@@ -46,9 +47,10 @@ pub struct Reader<'a> {
     dates: HashMap<String, Arc<DateFormat>>,
     own_log: Option<String>,
     shown_ms: u64,
-    /// Lines that were not sent and that no file had, as far as that is known; while some are looked for.
-    missing: Option<i64>,
 }
+
+/// What is to be looked for in the files of a log.
+type Missing = (String, Mark, Place);
 
 /// How a connection ended.
 enum End {
@@ -84,7 +86,6 @@ impl<'a> Reader<'a> {
             dates: HashMap::new(),
             own_log: None,
             shown_ms: 0,
-            missing: None,
         }
     }
 
@@ -114,7 +115,6 @@ impl<'a> Reader<'a> {
             let patience = if self.page.needs_lines() { QUIET } else { Duration::from_secs(3600) };
             let next = match stream.next_for(io::stdout(), Some(Duration::ZERO))? {
                 Next::Quiet => {
-                    self.tell_missing()?;
                     self.page.rest()?;
                     stream.next_for(io::stdout(), Some(patience))?
                 }
@@ -149,6 +149,7 @@ impl<'a> Reader<'a> {
     fn take(&mut self, incoming: Incoming) -> Result<bool, CliError> {
         match incoming {
             Incoming::Log(batch) => self.batch(&batch)?,
+            Incoming::Missed { spot, lines, overwritten } => self.missed(&spot, lines, overwritten)?,
             Incoming::Push { push: Push::Files { files }, .. } => {
                 if std::mem::replace(&mut self.begun, true) {
                     self.catch_up(&files)?;
@@ -157,7 +158,9 @@ impl<'a> Reader<'a> {
                 }
             }
             Incoming::Push { push: Push::HistoryEnd, .. } => return Ok(!self.request.follow),
-            Incoming::Push { push: Push::Lagged { lines, unplaced }, .. } => self.lagged(lines, unplaced)?,
+            Incoming::Push { push: Push::Lagged { lines, unplaced, placed }, .. } => {
+                self.lagged(lines, unplaced, &placed)?;
+            }
             Incoming::Push { push: Push::LogTrouble { worker, name, what }, .. } => {
                 self.page.rest()?;
                 self.cx.warn(late(&name, worker, what.as_deref()))?;
@@ -183,7 +186,7 @@ impl<'a> Reader<'a> {
         let mut logs: Vec<(LogHeader, Log)> = Vec::new();
         for file in files {
             let path = PathBuf::from(&file.path);
-            let spans = shelf.history(&path, file.inode, file.end);
+            let spans = shelf.history(&path, (file.file, file.end));
             if !spans.is_empty() {
                 let dates = self.dates.get(&file.path).cloned();
                 logs.push((header(file), Log { path, stream: file.stream, spans, dates }));
@@ -241,8 +244,6 @@ impl<'a> Reader<'a> {
                 missed.push((file.path.clone(), from, to));
             }
         }
-        // What the last daemon did not send is among this.
-        self.missing = None;
         self.fill_or_warn(&missed)
     }
 
@@ -250,7 +251,7 @@ impl<'a> Reader<'a> {
         let mut file = file.clone();
         if file.worker.is_none() {
             // Its lines do not say where they stand: it is read up to its last line whenever one comes.
-            (file.inode, file.end) = Part::whole_lines(file.path.as_ref()).unwrap_or_default();
+            (file.file, file.end) = Part::whole_lines(file.path.as_ref()).unwrap_or_default();
             self.own_log = Some(file.path.clone());
         }
         self.headers.insert(file.path.clone(), header(&file));
@@ -261,54 +262,60 @@ impl<'a> Reader<'a> {
         self.cursors.reach(&file)
     }
 
-    fn fill_or_warn(&mut self, missed: &[(String, Mark, Place)]) -> Result<(), CliError> {
-        let (found, gone) = self.fill(missed)?;
-        if let Some(missing) = &mut self.missing {
-            *missing = missing.saturating_sub(found);
-        }
-        for path in gone {
+    fn fill_or_warn(&mut self, missed: &[Missing]) -> Result<(), CliError> {
+        let (_found, gone) = self.fill(missed)?;
+        for ((path, _, _), gone) in missed.iter().zip(gone) {
+            let what = match gone {
+                Gone::Nothing => continue,
+                Gone::Bytes(bytes) => format!("{bytes} bytes of {path}"),
+                Gone::Unknown => format!("Lines of {path}"),
+            };
             self.page.rest()?;
-            self.cx.warn(format!("Lines of {path} are missing: they were removed before they were shown"))?;
+            self.cx.warn(format!("{what} are missing: they were removed before they were shown"))?;
         }
         Ok(())
     }
 
-    /// What stands in files between two places each, in time order, as if it came now: how many lines that was, and of
-    /// which logs some are gone.
-    fn fill(&mut self, missed: &[(String, Mark, Place)]) -> Result<(i64, Vec<String>), CliError> {
+    /// What stands in files between two places each, in time order, as if it came now: of each how many lines that was, and
+    /// what of it is gone.
+    fn fill(&mut self, missed: &[Missing]) -> Result<(Vec<u64>, Vec<Gone>), CliError> {
         let mut shelf = self.cursors.shelf();
-        let mut gone = Vec::new();
-        let known = missed.iter().filter_map(|missed| Some((self.headers.get(&missed.0)?.clone(), missed)));
-        let (headers, logs): (Vec<LogHeader>, Vec<Log>) = known
-            .map(|(header, (path, from, to))| {
-                let missed = shelf.between(path.as_ref(), from.place, from.held.as_deref(), *to);
-                if !missed.whole {
-                    gone.push(path.clone());
-                }
-                let dates = self.dates.get(path).cloned();
-                let log = Log { path: path.into(), stream: header.stream, spans: missed.spans, dates };
-                (header, log)
-            })
-            .unzip();
+        let (mut gone, mut lengths) = (Vec::new(), HashMap::new());
+        let (mut headers, mut logs) = (Vec::new(), Vec::new());
+        for (path, from, to) in missed {
+            let missed = shelf.between(path.as_ref(), from, *to);
+            let header = self.headers.get(path).cloned();
+            let dates = self.dates.get(path).cloned();
+            lengths.extend(
+                missed.spans.iter().map(|span| (span.part.path.clone(), (gone.len(), span.length()))),
+            );
+            let stream = header.as_ref().map_or(StreamKind::Out, |header| header.stream);
+            let spans = if header.is_some() { missed.spans } else { Vec::new() };
+            logs.push(Log { path: path.into(), stream, spans, dates });
+            headers.push(header);
+            gone.push(missed.gone);
+        }
+        let mut found = vec![0; logs.len()];
         let query = Query { timed: true, ..Query::default() };
         let mut lines = Merged::new(logs, &query);
-        let mut count = 0;
         while let Some((log, line)) = lines.line() {
-            count += i64::from(line.bytes.ends_with(b"\n"));
-            if let Some(header) = headers.get(log) {
+            if let Some(found) = found.get_mut(log) {
+                *found += u64::from(line.bytes.ends_with(b"\n"));
+            }
+            if let Some(Some(header)) = headers.get(log) {
                 let at_ms = line.at_ms.filter(|_| line.known);
                 self.show(&LogHeader { at_ms, ..header.clone() }, line.bytes)?;
             }
         }
         for (path, error) in lines.trouble() {
-            if error.kind() != io::ErrorKind::NotFound {
-                self.trouble(vec![(path, error)])?;
-                continue;
+            let removed = lengths.get(&path).filter(|_| error.kind() == io::ErrorKind::NotFound);
+            match removed.and_then(|(log, bytes)| Some((gone.get_mut(*log)?, *bytes))) {
+                // It was removed after it was found.
+                Some((gone, bytes)) => *gone = gone.and(bytes),
+                None => self.trouble(vec![(path, error)])?,
             }
-            // It was removed after it was found.
-            gone.push(path.display().to_string());
         }
-        Ok((count, gone))
+        Ok((found, gone))
     }
 
     fn batch(&mut self, batch: &LogBatch) -> Result<(), CliError> {
@@ -324,10 +331,7 @@ impl<'a> Reader<'a> {
         }
         match self.cursors.take(spot) {
             Step::Show => self.show(header, bytes),
-            Step::Known => {
-                self.is_known(bytes);
-                Ok(())
-            }
+            Step::Known => Ok(()),
             Step::Fill(from, to) => {
                 self.fill_or_warn(&[(spot.path.clone(), from, to)])?;
                 self.show(header, bytes)
@@ -337,9 +341,7 @@ impl<'a> Reader<'a> {
                 let mut ends = memchr::memchr_iter(b'\n', bytes);
                 let start =
                     known.checked_sub(1).map_or(0, |last| ends.nth(last).map_or(bytes.len(), |end| end + 1));
-                let (known, fresh) = bytes.split_at(start.min(bytes.len()));
-                self.is_known(known);
-                self.show(header, fresh)
+                self.show(header, bytes.get(start..).unwrap_or_default())
             }
         }
     }
@@ -367,34 +369,36 @@ impl<'a> Reader<'a> {
 
     /// The daemon kept no more of what comes: it is in the files, but for what is in none or shares
     /// one with others, unless they were removed meanwhile.
-    fn lagged(&mut self, lines: u64, unplaced: Option<u64>) -> Result<(), CliError> {
-        let missed = self.cursors.read_ahead();
-        let (found, gone) = self.fill(&missed)?;
+    fn lagged(&mut self, lines: u64, unplaced: Option<u64>, placed: &[Skipped]) -> Result<(), CliError> {
+        let own = self.own_log.clone();
+        let own = own.and_then(|path| self.cursors.advance(&path).map(|(from, to)| (path, from, to)));
+        self.fill_or_warn(own.as_slice())?;
+        let missed: Vec<Missing> = placed
+            .iter()
+            .map(|skipped| {
+                let (from, to) = self.cursors.skip(&skipped.path, skipped.from, skipped.to);
+                (skipped.path.clone(), from, to)
+            })
+            .collect();
+        let (found, _gone) = self.fill(&missed)?;
         let unplaced = unplaced.unwrap_or(if self.cursors.are_all_exact() { 0 } else { lines });
-        if unplaced > 0 {
-            self.page.lagged(unplaced)?;
-        }
-        let lines = lines.saturating_sub(unplaced);
-        if self.missing.is_some() || !gone.is_empty() {
-            let lines = i64::try_from(lines).unwrap_or(i64::MAX);
-            self.missing = Some(self.missing.unwrap_or(0).saturating_add(lines).saturating_sub(found));
-        }
-        Ok(())
+        let lost = placed.iter().zip(found).map(|(skipped, found)| skipped.lines.saturating_sub(found));
+        self.lost(lost.sum::<u64>() + unplaced)
     }
 
-    /// These lines came, and had been found in a file before.
-    fn is_known(&mut self, bytes: &[u8]) {
-        if let Some(missing) = &mut self.missing {
-            *missing += memchr::memchr_iter(b'\n', bytes).count() as i64;
+    /// The file in which lines were told to stand is not there as it was.
+    fn missed(&mut self, spot: &LogSpot, lines: u64, overwritten: bool) -> Result<(), CliError> {
+        let place = |offset| LogPlace { file: spot.file, offset };
+        let (from, to) = self.cursors.skip(&spot.path, place(spot.start), place(spot.end));
+        if overwritten {
+            return self.lost(lines);
         }
+        let (found, _gone) = self.fill(&[(spot.path.clone(), from, to)])?;
+        self.lost(lines.saturating_sub(found.iter().sum()))
     }
 
-    /// All that came was compared with what was found.
-    fn tell_missing(&mut self) -> Result<(), CliError> {
-        if let Some(lines) = self.missing.and_then(|lines| u64::try_from(lines).ok())
-            && lines > 0
-        {
-            self.missing = Some(0);
+    fn lost(&mut self, lines: u64) -> Result<(), CliError> {
+        if lines > 0 {
             self.page.lagged(lines)?;
         }
         Ok(())
@@ -439,7 +443,7 @@ fn header(file: &LogFile) -> LogHeader {
 
 /// How many lines of a file were shown already.
 fn lines_between(shelf: &mut Shelf, path: &str, stream: StreamKind, from: Place, to: u64) -> usize {
-    let spans = shelf.between(path.as_ref(), from, None, (from.0, to)).spans;
+    let spans = shelf.between(path.as_ref(), &from.into(), Place { offset: to, ..from }).spans;
     let log = Log { path: path.into(), stream, spans, dates: None };
     let query = Query::default();
     let mut lines = Merged::new(vec![log], &query);

@@ -1,9 +1,8 @@
 //! A small operating system for tests: a keeper with records and processes, timers, and a daemon that
 //! can die between any two effects. Everything random comes from one seed.
 
-use crate::model::app::{App, Env, Mode, Program};
+use crate::model::app::{App, Mode, Program};
 use crate::model::order::{Deed, Outcome};
-use crate::model::policy::{Limits, Logs, Readiness, Restart, Scheduling, Stop};
 use crate::model::usage::Usage;
 use crate::model::{Bytes, Desired, Exit, Order, Reason, Run, Stamp, State, WorkerId};
 use crate::supervisor::effect::Effect;
@@ -13,40 +12,14 @@ use crate::supervisor::record::{Record, Role};
 use crate::supervisor::view::Places;
 use std::collections::{BTreeMap, BTreeSet};
 
+mod check;
+mod fault;
+
+pub(super) use fault::Fault;
+
 /// An app with PM2's defaults.
 pub(super) fn app(name: &str) -> App {
-    App {
-        name: name.to_owned(),
-        namespace: "default".to_owned(),
-        program: Program {
-            script: format!("/srv/{name}.js").into(),
-            interpreter: "node".to_owned(),
-            interpreter_path: Some("/usr/bin/node".into()),
-            interpreter_args: Vec::new(),
-            args: Vec::new(),
-        },
-        cwd: "/srv".into(),
-        mode: Mode::Fork,
-        instances: 1,
-        env: Env::default(),
-        instance_var: "NODE_APP_INSTANCE".to_owned(),
-        increment_var: None,
-        user: None,
-        autostart: true,
-        restart: Restart::default(),
-        stop: Stop::default(),
-        readiness: Readiness::default(),
-        reload: Default::default(),
-        limits: Limits::default(),
-        logs: Logs::default(),
-        scheduling: Scheduling::default(),
-        sockets: Vec::new(),
-        preload: true,
-        version: None,
-        node_version: None,
-        pid_file: None,
-        extra: serde_json::Map::new(),
-    }
+    App::of(name, Program::sample(format!("/srv/{name}.js")), "/srv")
 }
 
 /// How a process takes it when it is asked to end.
@@ -69,57 +42,6 @@ struct Held {
     failed: bool,
     /// Children are left, and the daemon watches them.
     children: bool,
-}
-
-/// What goes wrong with one effect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
-    /// The daemon dies before it, and after it.
-    DiesBefore,
-    DiesAfter,
-    /// A process cannot be made; `true`: for now.
-    Unmade(&'static str, bool),
-    /// It ends before the daemon hears that it is there.
-    EndsEarly,
-    /// Its end is told twice.
-    EndsTwice,
-    /// It never says a word.
-    Mute,
-    /// It is lost on its way: a signal, a message, a record.
-    Lost,
-    /// It was gone before the signal came.
-    GoneBefore,
-    /// A timer comes late, or twice.
-    Late,
-    Twice,
-}
-
-impl Fault {
-    /// All that can go wrong with an effect.
-    fn of(effect: &Effect) -> Vec<Fault> {
-        use Fault::*;
-        let own: &[Fault] = match effect {
-            Effect::Spawn(_) => &[
-                Unmade("make a process: EAGAIN", true),
-                Unmade("make a process: ENOMEM", true),
-                Unmade("make a pipe: EMFILE", true),
-                Unmade("run its program: ENOENT", false),
-                Unmade("run its program: EACCES", false),
-                EndsEarly,
-                EndsTwice,
-                Mute,
-            ],
-            Effect::Signal { .. } => &[Lost, GoneBefore],
-            Effect::Sweep { .. } => &[Lost],
-            Effect::Keep(_) | Effect::SayShutdown { .. } | Effect::Drain { .. } | Effect::Reply { .. } => {
-                &[Lost]
-            }
-            Effect::Timer { .. } => &[Late, Twice],
-            Effect::Probe { .. } => &[Twice],
-            Effect::Forget { .. } | Effect::CloseListeners { .. } | Effect::Publish(_) | Effect::End => &[],
-        };
-        [DiesBefore, DiesAfter].into_iter().chain(own.iter().copied()).collect()
-    }
 }
 
 /// The world round a fleet.
@@ -257,99 +179,6 @@ impl World {
         }
     }
 
-    /// Carries an effect out, but not as it should.
-    fn go_wrong(&mut self, effect: Effect, fault: Fault) {
-        if let Effect::Spawn(record) = &effect {
-            self.check_spawn(record);
-        }
-        match (effect, fault) {
-            (Effect::Spawn(record), Fault::Unmade(what, may_pass)) => {
-                self.make(record, Some((what, may_pass)));
-            }
-            (Effect::Spawn(record), Fault::EndsEarly) => {
-                let run = record.run;
-                self.make(record, None);
-                let spawned = self.mail.pop().expect("it is spawned");
-                self.end(run, Exit::Code(1), false);
-                self.mail.push(spawned);
-            }
-            (Effect::Spawn(record), Fault::EndsTwice) => {
-                let run = record.run;
-                self.make(record, None);
-                self.end(run, Exit::Code(1), false);
-                let again = self.mail.last().expect("it has ended").clone();
-                self.mail.push(again);
-            }
-            (Effect::Spawn(record), Fault::Mute) => {
-                let entry = record.run.entry;
-                self.make(record, None);
-                self.keeper.get_mut(&entry).expect("it is held").introduced = true;
-            }
-            (Effect::Signal { run, .. }, Fault::GoneBefore) => self.end(run, Exit::Code(7), false),
-            (Effect::Reply { ticket, .. }, Fault::Lost) => {
-                assert!(self.open.remove(&ticket), "{ticket:?} is answered twice");
-            }
-            (Effect::Keep(record), Fault::Lost) => {
-                self.outdated = true;
-                // What is new is in the keeper all the same: its entry is made by the descriptors.
-                match self.keeper.get_mut(&record.run.entry) {
-                    // The count goes with the role.
-                    Some(held) => {
-                        if held.record.role == Role::Replacement && record.role == Role::Current {
-                            *self.restarts.entry(record.worker).or_default() += 1;
-                        }
-                        held.record.role = record.role;
-                    }
-                    None => self.keep(record),
-                }
-            }
-            (_, Fault::Lost) => {}
-            (Effect::Timer { key, after }, Fault::Late) => {
-                let due = self.now.after(after * 3).boot_ms;
-                self.timers.push((due, key));
-            }
-            (effect, Fault::Twice) => {
-                self.carry_out(effect.clone());
-                self.carry_out(effect);
-            }
-            (effect, fault) => panic!("{fault:?} is nothing that can happen to {effect:?}"),
-        }
-    }
-
-    /// An answer says what is so. In a wild world another order may have come over it since, or another worker
-    /// may have its id.
-    fn assert_true(&self, outcome: &Outcome) {
-        let Outcome::Done { touched } = outcome else { return };
-        if !self.tame {
-            return;
-        }
-        for one in touched {
-            let worker = self.fleet.workers.get(&one.id);
-            if let Some(worker) = worker {
-                let record = &worker.current.record;
-                assert_eq!((one.state, &one.reason), (record.state, &record.reason), "{one:?}");
-            }
-            let lives = self
-                .keeper
-                .values()
-                .any(|held| held.record.worker == one.id && matches!(held.process, Process::Alive { .. }));
-            let known = self
-                .keeper
-                .values()
-                .any(|held| held.record.worker == one.id && !matches!(held.process, Process::None));
-            match (one.deed, one.state) {
-                (Deed::Stopped, state) => assert!(state == State::Down && !lives, "{one:?}"),
-                (Deed::Deleted, _) => assert!(worker.is_none() && !lives, "{one:?}"),
-                (_, State::Running | State::Ready) => assert!(known, "{one:?}"),
-                (_, State::Backoff | State::Failed) => {
-                    let told = !matches!(one.reason, Reason::Started | Reason::Adopted);
-                    assert!(told, "{one:?}");
-                }
-                (_, State::Down | State::Starting | State::Stopping) => {}
-            }
-        }
-    }
-
     fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::Keep(record) => self.keep(record),
@@ -426,38 +255,6 @@ impl World {
         let failed = !self.tame && !self.calm && self.dice(12) == 0;
         let may_pass = failed && self.dice(2) == 0;
         self.make(record, failed.then_some(("exec `/usr/bin/node`: out of luck", may_pass)));
-    }
-
-    /// It is the one next process of its entry, and counted right.
-    fn check_spawn(&mut self, record: &Record) {
-        let run = record.run;
-        assert!(self.spawned.insert(run), "{run} is spawned twice");
-        let held = self.keeper.get(&run.entry);
-        if let Some(held) = held {
-            assert!(!matches!(held.process, Process::Alive { .. }), "{run} is spawned over a live one");
-            assert!(run.generation > held.record.run.generation, "{run} is no new generation");
-        }
-        let is_new = !self.restarts.contains_key(&record.worker);
-        let is_retry = held.is_some_and(|held| {
-            let again = held.record.state == State::Backoff && held.record.retry.is_some();
-            held.failed && (held.record.state == State::Starting || again)
-        });
-        let restarts = self.restarts.entry(record.worker).or_default();
-        match record.role {
-            Role::Current if is_new || is_retry || record.reason == Reason::Started => {}
-            Role::Current => *restarts += 1,
-            Role::Replacement => assert_eq!(record.restarts, *restarts + 1),
-            Role::Retiring => panic!("{run} is spawned to retire"),
-        }
-        if record.role == Role::Current {
-            assert_eq!(record.restarts, *restarts, "restarts of worker {}", record.worker);
-        }
-        let other = |held: &Held| {
-            let (role, worker) = (held.record.role, held.record.worker);
-            let same = worker == record.worker && role == Role::Current && record.role == Role::Current;
-            same && held.record.run.entry != run.entry && matches!(held.process, Process::Alive { .. })
-        };
-        assert!(!self.keeper.values().any(other), "worker {} gets a second current process", record.worker);
     }
 
     /// Makes the process, or fails to.
@@ -676,38 +473,6 @@ impl World {
             say(Event::Notified { run });
         }
         true
-    }
-
-    /// What must be so once the world is quiet.
-    pub(super) fn assert_quiet(&mut self) {
-        assert!(self.open.is_empty(), "orders {:?} are not answered", self.open);
-        let mut alive: BTreeSet<Run> = self.live().into_iter().collect();
-        for worker in self.fleet.workers.values() {
-            let record = &worker.current.record;
-            let id = worker.id;
-            if !self.outdated {
-                let kept = self.keeper.get(&record.run.entry).map(|held| &held.record);
-                assert_eq!(kept, Some(record), "worker {id}");
-            }
-            assert_eq!(record.restarts, self.restarts.get(&id).copied().unwrap_or(0), "restarts of {id}");
-            assert!(worker.replacement.is_none() && worker.queued.is_none(), "worker {id} still reloads");
-            let lives = alive.remove(&record.run);
-            match (record.desired, record.state) {
-                (_, State::Failed) => {}
-                (Desired::Up, _) => assert!(lives && record.state.is_online(), "worker {id} is {record:?}"),
-                (Desired::Down, _) => {
-                    assert!(!lives && record.state == State::Down, "worker {id}: {record:?}")
-                }
-            }
-            for old in &worker.retiring {
-                assert_eq!(old.record.state, State::Failed, "worker {id} still retires {:?}", old.record);
-                alive.remove(&old.record.run);
-            }
-        }
-        assert!(alive.is_empty(), "{alive:?} live, but nobody knows them");
-        let held = self.keeper.len();
-        let known: usize = self.fleet.workers.values().map(|worker| worker.entries().count()).sum();
-        assert_eq!(held, known, "the keeper holds what nobody knows");
     }
 
     /// Ids of all workers.
