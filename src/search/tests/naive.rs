@@ -5,7 +5,7 @@ use crate::model::StreamKind;
 use crate::search::{Part, Pattern};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use std::path::PathBuf;
+use std::path::Path;
 
 const EXPRESSIONS: [&str; 22] = [
     "a",
@@ -100,9 +100,10 @@ fn naive(text: &[u8], asked: Asked) -> Vec<u8> {
     out
 }
 
-fn ours(path: &PathBuf, asked: Asked, threads: usize, timed: bool) -> Vec<u8> {
-    let part = Part::at(path.clone()).unwrap();
-    let log = Log { path: path.clone(), stream: StreamKind::Out, spans: vec![part.whole()], dates: None };
+fn ours(path: &Path, asked: Asked, threads: usize, timed: bool) -> Vec<u8> {
+    let part = Part::at(path.to_path_buf()).unwrap();
+    let log =
+        Log { path: path.to_path_buf(), stream: StreamKind::Out, spans: vec![part.whole()], dates: None };
     let pattern = Pattern::new(Some(asked.expression), asked.ignore_case, asked.invert, None).unwrap();
     let Asked { before, after, last, .. } = asked;
     let query = Query { pattern, before, after, last, threads, timed, ..Query::default() };
