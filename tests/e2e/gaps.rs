@@ -300,7 +300,7 @@ fn of_an_app_without_files_what_a_slow_reader_missed_is_told_exactly() {
     fast.go();
     // Nothing else tells that the stream stands; what was before is not missing.
     for follower in [&slow, &quick] {
-        wait_for("the stream to stand", || follower.numbers().last().ok_or_else(|| follower.told()));
+        wait_for("the stream to stand", || follower.numbers().last().copied().ok_or_else(|| follower.told()));
     }
     slow.signal("STOP");
     // 20 MB, of which the daemon keeps four.
