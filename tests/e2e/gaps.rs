@@ -166,11 +166,15 @@ impl Follower {
         kill(self.child.id().cast_signed(), signal);
     }
 
+    /// As long as lines come it is waited for the last one.
     fn until(&self, last: usize) {
-        wait_for("the last line", || match self.numbers().last() {
-            Some(number) if *number == last => Ok(()),
-            number => Err(format!("{number:?}; {}", self.told())),
-        });
+        let mut seen = None;
+        while seen != Some(last) {
+            seen = wait_for("the next lines", || match self.numbers().last().copied() {
+                now if now != seen => Ok(now),
+                now => Err(format!("{now:?} of {last}; {}", self.told())),
+            });
+        }
     }
 
     #[track_caller]
