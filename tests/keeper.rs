@@ -505,7 +505,7 @@ fn a_program_that_fails_three_times_is_given_up_for_the_one_that_served() {
     let (daemon, _) = keeper.attached();
     let good = daemon.program.clone();
     daemon.link.ready().unwrap();
-    daemon.link.upgrade_daemon(std::path::Path::new("/bin/cat")).unwrap();
+    daemon.link.upgrade_daemon(std::path::Path::new("/bin/cat"), None).unwrap();
     daemon.die();
     for _ in 0..3 {
         let (daemon, _) = keeper.attached();
@@ -514,12 +514,18 @@ fn a_program_that_fails_three_times_is_given_up_for_the_one_that_served() {
     }
     let (daemon, _) = keeper.attached();
     assert_eq!(daemon.program, good);
-    daemon.link.upgrade_daemon(std::path::Path::new("/bin/cat")).unwrap();
+    daemon.link.upgrade_daemon(std::path::Path::new("/bin/cat"), None).unwrap();
     daemon.die();
     let (daemon, _) = keeper.attached();
     daemon.link.ready().unwrap();
-    child::send(&daemon.process, libc::SIGTERM).unwrap();
-    assert_ne!(keeper.attached().0.program, good, "it served, so it is the good one now");
+    daemon.die();
+    for _ in 0..2 {
+        let (daemon, _) = keeper.attached();
+        assert_ne!(daemon.program, good, "it served, and was killed from outside");
+        daemon.link.ready().unwrap();
+        child::send(&daemon.process, libc::SIGTERM).unwrap();
+    }
+    assert_eq!(keeper.attached().0.program, good, "it served, and died soon after, twice");
 }
 
 #[test]
@@ -576,7 +582,7 @@ fn a_keeper_becomes_another_program_and_keeps_children_descriptors_and_unread_or
     let (pid, pidfd) = daemon.spawned(RUN);
     let tag = Tag::new(Tag::LISTENER, 3);
     daemon.link.keep(7, tag, writer.as_fd()).unwrap();
-    daemon.link.upgrade_keeper(std::path::Path::new(PROGRAM)).unwrap();
+    daemon.link.upgrade_keeper(std::path::Path::new(PROGRAM), None).unwrap();
     let later = Run::first(8);
     daemon.sh(later, "exit 4", |_| {});
     let (mut upgraded, mut spawned, mut exit) = (false, false, None);
@@ -605,7 +611,7 @@ fn a_program_that_does_not_say_that_it_can_take_over_is_refused() {
     daemon.sh(RUN, "exec sleep 60", |_| {});
     let (_, pidfd) = daemon.spawned(RUN);
     for program in ["/bin/true", "/bin/false", "/bin/cat", "/no/such/file", "/etc/passwd"] {
-        daemon.link.upgrade_keeper(std::path::Path::new(program)).unwrap();
+        daemon.link.upgrade_keeper(std::path::Path::new(program), None).unwrap();
         let refusal = daemon.upgraded();
         assert!(refusal.is_some(), "{program}");
     }
@@ -691,6 +697,7 @@ fn a_first_daemon_that_fails_ends_the_keeper_with_the_reason() {
     let (mut reader, writer) = pipe();
     // This very binary is the program, and it knows no `daemon`.
     let mut keeper = keeper_process("enter", writer).env("PMON_HOME", dir.path()).spawn().unwrap();
+    // Tried again, as after a record's fault, until there is nothing left to do without.
     assert_eq!(line(&mut reader), "it ended before it served (exit code 101)");
     assert!(keeper.wait().unwrap().success());
 }

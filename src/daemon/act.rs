@@ -91,7 +91,7 @@ impl Owner {
         let due = |record: &&mut Record| record.run == run && record.untold;
         let Some(record) = self.entries.get_mut(&run.entry).filter(due) else { return };
         record.untold = false;
-        match serde_json::to_vec(record) {
+        match crate::model::skew::to_vec(record) {
             Ok(blob) => complain("keep a record", self.link.blob(run.entry, &blob)),
             Err(error) => tracing::error!(%error, "failed to write a record"),
         }
@@ -108,7 +108,7 @@ impl Owner {
             return;
         };
         // It is over, only its last lines are on their way. The pump says when they are written.
-        match serde_json::to_vec(&Over { over: record }) {
+        match crate::model::skew::to_vec(&Over { over: record }) {
             Ok(blob) => complain("keep a record", self.link.blob(run.entry, &blob)),
             Err(error) => tracing::error!(%error, "failed to write a record"),
         }

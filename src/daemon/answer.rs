@@ -125,6 +125,7 @@ fn code(refusal: &Refusal) -> Code {
         Refusal::NothingToDo => Code::NothingToDo,
         Refusal::ReloadInProgress { .. } => Code::Busy,
         Refusal::ShuttingDown => Code::ShuttingDown,
+        Refusal::SetAside { .. } => Code::Busy,
     }
 }
 

@@ -8,7 +8,7 @@ use super::act::Over;
 use super::keep::{complain, custody};
 use super::owner::{ENDING, Owner, Process};
 use super::{mend, sockets, spawn};
-use crate::keeper::{Entry, EntryState, FromKeeper, Link, Tag};
+use crate::keeper::{Entry, EntryState, FromKeeper, Link, Past, Tag};
 use crate::logs::{Held, SpillFiles};
 use crate::model::files::WorkerFiles;
 use crate::model::{Exit, Run, Stamp, State, StreamKind};
@@ -37,6 +37,8 @@ pub(super) struct Handover {
     pub(super) control_file: Option<OwnedFd>,
     /// What people should know of what was found.
     pub(super) told: Vec<String>,
+    /// What became of the daemons before us, and what we are to do without.
+    pub(super) past: Past,
     entries: Vec<Entry>,
 }
 
@@ -50,6 +52,11 @@ impl Handover {
     pub(super) fn living(&self) -> Vec<child::Member> {
         let alive = self.entries.iter().filter(|entry| matches!(entry.state, EntryState::Running));
         alive.filter_map(|entry| child::member(entry.pid)).collect()
+    }
+
+    /// True if this entry is set aside.
+    pub(super) fn is_aside(&self, id: u64) -> bool {
+        self.past.all || self.past.aside.iter().any(|(entry, _)| *entry == id)
     }
 
     /// Adds one that was found by other means.
@@ -71,7 +78,8 @@ pub(super) fn read(link: &Link) -> io::Result<Handover> {
         };
         match told {
             None => wait(link)?,
-            Some(FromKeeper::Welcome { keeper_pid, restarts, search, .. }) => {
+            Some(FromKeeper::Welcome { keeper_pid, restarts, search, past, .. }) => {
+                handover.past = past;
                 handover.keeper_pid = keeper_pid;
                 handover.search = search;
                 handover.restarts = restarts;
@@ -112,25 +120,44 @@ fn wait(link: &Link) -> io::Result<()> {
 impl Owner {
     /// Puts everything in its place and tells the fleet what was found.
     pub(super) fn take_over(&mut self, handover: Handover) {
-        let (listeners, workers): (Vec<_>, Vec<_>) =
-            handover.entries.into_iter().partition(|entry| entry.id >= Run::FIRST_RESERVED);
-        for entry in listeners {
-            self.adopt_listener(entry);
-            fault::pass("attach.listener");
-        }
+        let led = self.sort_out(handover.past, handover.entries);
         for what in handover.told {
             self.told.find(what);
         }
+        self.lead(led);
+        if handover.ending {
+            tracing::info!("goes on with the shutdown");
+            self.doom_suspects();
+            self.resume_shutdown();
+        }
+    }
+
+    /// Takes entries over, and has the fleet go on with them. Should we die of one, the keeper knows of which.
+    pub(super) fn lead(&mut self, entries: Vec<Entry>) {
+        let (listeners, workers): (Vec<_>, Vec<_>) =
+            entries.into_iter().partition(|entry| entry.id >= Run::FIRST_RESERVED);
+        for entry in listeners {
+            self.link.trying(entry.id);
+            self.adopt_listener(entry);
+            fault::pass("attach.listener");
+        }
         let mut found = Vec::new();
         for entry in workers {
+            self.link.trying(entry.id);
             if let Some(one) = self.adopt_worker(entry) {
                 found.push(one);
             }
             fault::pass("attach.worker");
         }
+        // What happens from here on is nobody's in particular, unless there is only one.
+        if found.len() != 1 {
+            self.link.trying(0);
+        }
+        for one in &found {
+            fault::pass_with("attach.fed", &one.record.app.name);
+        }
         self.pump.begin();
         fault::pass("attach.begun");
-        let ending = handover.ending;
         if !found.is_empty() {
             tracing::info!(workers = found.len(), "took over from the keeper");
         }
@@ -158,10 +185,7 @@ impl Owner {
             // Where the exit led to a new process, its SPAWN has acknowledged it and this is stale.
             complain("acknowledge an exit", self.link.ack(run));
         }
-        if ending {
-            tracing::info!("goes on with the shutdown");
-            self.resume_shutdown();
-        }
+        self.link.trying(0);
     }
 
     fn adopt_listener(&mut self, mut entry: Entry) {
@@ -185,12 +209,16 @@ impl Owner {
         let run = Run { entry: entry.id, generation: entry.generation };
         let (record, over) = match serde_json::from_slice::<Over>(&entry.blob) {
             Ok(Over { over }) => (over, true),
-            Err(_alive) => match serde_json::from_slice::<Record>(&entry.blob) {
+            Err(_alive) => match self.understand(&entry) {
                 Ok(record) => (record, false),
-                Err(_another_versions) => (self.understand(&entry)?, false),
+                Err(why) => {
+                    self.set_unread_aside(entry, why);
+                    return None;
+                }
             },
         };
         let record = self.begun.corrected(record, &entry);
+        fault::pass_with("attach.record", &record.app.name);
         let process = fate(&entry, run);
         let mut fds = Fds::sort(entry.fds);
         if let Some(held) = fds.held() {
@@ -226,9 +254,13 @@ impl Owner {
 }
 
 impl Owner {
-    /// The record of an entry in another version's words: as much of it as is understood. Where not even that is, the
-    /// process is left alone, for a daemon that can; its entry is given to nobody else.
-    fn understand(&mut self, entry: &Entry) -> Option<Record> {
+    /// The record of an entry, if in another version's words: as much of it as is understood. Where not even that is, the
+    /// process is left alone, for a daemon that can.
+    fn understand(&mut self, entry: &Entry) -> Result<Record, String> {
+        if let Ok(record) = serde_json::from_slice::<Record>(&entry.blob) {
+            fault::at_with("attach.read", &record.app.name).map_err(|e| e.to_string())?;
+            return Ok(record);
+        }
         let parsed = serde_json::from_slice(&entry.blob).map_err(|e| e.to_string());
         match parsed.and_then(|value| mend::record(value, entry.pid != 0)) {
             Ok((record, mended)) => {
@@ -238,17 +270,9 @@ impl Owner {
                     "not everything is understood that another version said of `{app}` ({id}): {}",
                     mended.join("; ")
                 ));
-                Some(record)
+                Ok(record)
             }
-            Err(why) => {
-                let (entry, pid) = (entry.id, entry.pid);
-                tracing::error!(entry, pid, why, "failed to read a worker's record");
-                self.fleet.reserve(entry);
-                self.told.find(format!(
-                    "the keeper has a worker (pid {pid}, 0 for none) whose record cannot be read: {why}; it is left alone"
-                ));
-                None
-            }
+            Err(why) => Err(why),
         }
     }
 }

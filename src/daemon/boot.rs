@@ -13,6 +13,7 @@ use super::states::States;
 use super::{journal, lease, logbook, notify, orphans, server};
 use crate::keeper::{Link, Tag};
 use crate::logs::{Fanout, Pump};
+use crate::model::skew;
 use crate::model::snapshot::{DaemonView, Snapshot};
 use crate::node::Hub;
 use crate::supervisor::Fleet;
@@ -51,11 +52,33 @@ fn start(home: &Home, ready: &mut Option<File>) -> anyhow::Result<()> {
     let spare = Spare::keep();
     fault::pass("boot.begun");
     rustix::thread::set_name(c"pm-daemon").context("name the process")?;
+    last_words(link.clone());
     crate::sys::limits::raise_open_files();
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
     runtime.block_on(serve(home, link, spare, ready))
 }
+
+/// A panic is told to the keeper, which tells the next daemon. One in a thread without which we are of no use ends us all: the
+/// next daemon has it again.
+fn last_words(link: Link) {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        let place = panic.location().map(|at| format!(" at {}:{}", at.file(), at.line())).unwrap_or_default();
+        let text = panic.payload_as_str().unwrap_or("a panic without words");
+        let text: String =
+            text.chars().take(LAST_WORDS).map(|c| if c.is_control() { ' ' } else { c }).collect();
+        link.last_words(&format!("panicked{place}: {text}"));
+        let vital = |thread: &str| thread.starts_with("pm-pump") || thread == "pm-node";
+        if std::thread::current().name().is_some_and(vital) {
+            std::process::abort();
+        }
+    }));
+}
+
+/// Characters of a panic that people are told.
+const LAST_WORDS: usize = 300;
 
 /// Keepers that are starting free their lock in this time (milliseconds), if they do not stay.
 const PATIENCE: u64 = 1000;
@@ -146,8 +169,9 @@ async fn attend(
         keeper_pid: handover.keeper_pid,
         started: clock::now(),
         restarts: handover.restarts,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        version: skew::version().to_owned(),
         notices: Vec::new(),
+        aside: Vec::new(),
     };
     let fleet = Fleet::new(crate::supervisor::Places { logs_dir: home.logs(), pids_dir: home.pids() });
     let outlets = Outlets { snapshot, changes, probed, notify, scribe: scribe.clone() };
@@ -168,6 +192,7 @@ async fn attend(
     // Should the keeper be gone by now, the loop notices and another one is told.
     drop(link.ready());
     fault::pass("boot.ready");
+    owner.confirm_suspects();
     let server = tokio::spawn(server::serve(control, spare, desk.clone()));
     if let Some(mut pipe) = ready.take() {
         // The client may have left.

@@ -57,7 +57,7 @@ pub(super) fn write(path: &Path, workers: Vec<Saved>) -> Result<(), DumpError> {
         let path = path.to_owned();
         move |source| DumpError::Io { verb, path, source }
     };
-    let text = serde_json::to_vec_pretty(&Dump { version: VERSION, workers })
+    let text = crate::model::skew::to_vec_pretty(&Dump { version: VERSION, workers })
         .map_err(|source| DumpError::Garbage { path: path.to_owned(), source })?;
     let copy = path.with_extension("json.bak");
     match plain::read(path) {

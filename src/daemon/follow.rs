@@ -12,13 +12,14 @@ use crate::model::{FileId, Rotation, StreamKind, WorkerId, tail};
 use crate::proto::push::{AtSpot, LogFile, LogHeader, LogPlace, LogSpot, Skipped};
 use crate::proto::request::LogsRequest;
 use crate::proto::{Frame, Push, Reply};
+use crate::sys::clock;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// Bytes that may wait for one slow subscriber; the oldest lines go first.
 const BACKLOG: usize = 4 << 20;
-/// After a batch that a client reads itself: one of a fast stream then tells what came since in one frame.
-const GATHER: Duration = Duration::from_millis(10);
+/// Between batches that a client reads itself: of a fast stream it is told in few frames what came since.
+const GATHER_NS: u64 = 20_000_000;
 
 /// Serves a `Logs` until history is read, or until the client leaves.
 pub(super) async fn logs(wanted: LogsRequest, desk: &Desk, outbox: &Outbox) -> Result<(), ClientGone> {
@@ -71,8 +72,9 @@ pub(super) async fn logs(wanted: LogsRequest, desk: &Desk, outbox: &Outbox) -> R
         match delivery {
             Delivery::Lines(lines) if wanted.places && by_place(&lines) => {
                 send_place(&lines, outbox).await?;
-                // What comes meanwhile is told at once.
-                tokio::time::sleep(GATHER).await;
+                if seam.live.is_empty() {
+                    tokio::time::sleep(until_gathered()).await;
+                }
             }
             Delivery::Lines(lines) => send(&lines, false, outbox).await?,
             Delivery::Lagged { lines, unplaced, placed } => {
@@ -87,6 +89,11 @@ fn skipped(lines: crate::logs::Skipped) -> Skipped {
     let place = |(file, offset)| LogPlace { file, offset };
     let (from, to) = (place(lines.from), place(lines.to));
     Skipped { path: lines.path.display().to_string(), from, to, lines: lines.lines }
+}
+
+/// All subscribers wait for the same moments: one wake-up serves them.
+fn until_gathered() -> Duration {
+    Duration::from_nanos(GATHER_NS - clock::monotonic_ns() % GATHER_NS)
 }
 
 /// It is large, and its file has it as it would be sent.

@@ -40,6 +40,7 @@ mod settings;
 mod sockets;
 mod spawn;
 mod states;
+mod suspects;
 mod timers;
 mod told;
 mod trees;

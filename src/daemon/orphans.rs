@@ -68,7 +68,11 @@ pub(super) fn recover(handover: &mut Handover, link: &Link, states: &States, mar
     let sockets = left.split_off(&Run::FIRST_RESERVED);
     let unknown = unread_workers(&unread, &left, &kin);
     let begun = Begun::look(link, &kin);
-    let Sorted { mut entries, adopted, lost, told } = sort(left, &kin, mark, &begun);
+    let Sorted { mut entries, adopted, lost, told } = sort(left, &kin, mark, &begun, &mut |id| {
+        link.trying(id);
+        !handover.is_aside(id)
+    });
+    link.trying(0);
     let (stopped, gone) = (lost.len() + unknown.len(), entries.len() - adopted.len());
     tracing::warn!(adopted = adopted.len(), stopped, gone, "nobody handed the fleet over; looked for it");
     fault::pass("orphans.sorted");
@@ -148,19 +152,28 @@ struct Sorted {
     told: Vec<String>,
 }
 
-fn sort(states: BTreeMap<u64, State>, kin: &[Kin], mark: &str, begun: &Begun) -> Sorted {
+/// `begin` hears with whom we begin, and says whether to look at what is on record of it.
+fn sort(
+    states: BTreeMap<u64, State>,
+    kin: &[Kin],
+    mark: &str,
+    begun: &Begun,
+    begin: &mut dyn FnMut(u64) -> bool,
+) -> Sorted {
     let mut sorted = Sorted::default();
     for (id, state) in states {
+        if !begin(id) {
+            sorted.keep(as_it_is(id, &state, kin));
+            continue;
+        }
         if serde_json::from_value::<Over>(state.record.clone()).is_ok() {
             continue;
         }
         let (mut record, mended) = match mend::record(state.record.clone(), state.pid != 0) {
             Ok(read) => read,
-            Err(why) => {
-                tracing::error!(entry = id, why, "failed to read the state of a worker");
-                sorted
-                    .told
-                    .push(format!("the state of entry {id} (pid {}) is not understood: {why}", state.pid));
+            // It is set aside, with the reason, by whoever takes it over.
+            Err(_unread) => {
+                sorted.keep(as_it_is(id, &state, kin));
                 continue;
             }
         };
@@ -201,6 +214,44 @@ fn sort(states: BTreeMap<u64, State>, kin: &[Kin], mark: &str, begun: &Begun) ->
         }
     }
     sorted
+}
+
+impl Sorted {
+    fn keep(&mut self, entry: Entry) {
+        self.adopted.extend(child::member(entry.pid).filter(|_| entry.pidfd.is_some()));
+        self.entries.push(entry);
+    }
+}
+
+/// The entry of a state whose record is not looked at, with what its process still has.
+fn as_it_is(id: u64, state: &State, kin: &[Kin]) -> Entry {
+    let blob = serde_json::to_vec(&state.record).unwrap_or_default();
+    let noted = Member { pid: state.pid, start_time: state.born };
+    let generation = state.record.pointer("/run/generation").and_then(serde_json::Value::as_u64).unwrap_or(1);
+    let lives = state.pid != 0 && child::is_alive(noted);
+    let process = if lives { Some((noted, generation)) } else { by_environment(id, generation, kin) };
+    let opened = process.and_then(|(member, generation)| {
+        let pidfd = child::open(member.pid).ok().flatten()?;
+        child::is_alive(member).then_some((member, Run { entry: id, generation }, pidfd))
+    });
+    let Some((member, run, pidfd)) = opened else {
+        let (state, fds) = (EntryState::None, Vec::new());
+        return Entry { id, generation, pid: 0, state, spawned_boot_ms: 0, pidfd: None, fds, blob };
+    };
+    let fds = CARRIED.iter().filter_map(|(kind, number)| {
+        Some((tag_of(*kind, run), kin::descriptor(member, &pidfd, *number).ok()?))
+    });
+    let (fds, state) = (fds.collect(), EntryState::Running);
+    let (generation, pid) = (run.generation, member.pid);
+    Entry { id, generation, pid, state, spawned_boot_ms: 0, pidfd: Some(pidfd), fds, blob }
+}
+
+/// What a worker carries of this kind, as the keeper calls it.
+fn tag_of(kind: u8, run: Run) -> Tag {
+    match kind {
+        Tag::OUT_PIPE | Tag::ERR_PIPE | Tag::CHANNEL => Tag::of_run(kind, run),
+        _ => Tag::new(kind, 0),
+    }
 }
 
 /// The home whose daemon has this worker: the files of a home may have been moved or copied while it serves.
@@ -262,10 +313,7 @@ fn by_signature(entry: u64, from: u64, begun: &Begun) -> Option<(Member, u64)> {
 fn take(found: &Found) -> Result<Entry, &'static str> {
     let mut fds = Vec::new();
     for (kind, number) in CARRIED {
-        let tag = match kind {
-            Tag::OUT_PIPE | Tag::ERR_PIPE | Tag::CHANNEL => Tag::of_run(kind, found.run),
-            _ => Tag::new(kind, 0),
-        };
+        let tag = tag_of(kind, found.run);
         if kind == Tag::CHANNEL && !found.record.app.program.is_node() {
             continue;
         }
@@ -362,7 +410,8 @@ fn listener(id: u64, state: &State, living: &[Member]) -> Option<Entry> {
     // Connections that waited in the daemon are nobody's any more.
     let sockets = state.held.iter().filter(|held| held.kind == Tag::LISTENER);
     let fds: Vec<_> = sockets.filter_map(take).collect();
-    let blob = serde_json::to_vec(&state.record).ok()?;
+    // What its holders did last may not have been written.
+    let blob = crate::node::doubted(&serde_json::to_vec(&state.record).ok()?);
     let entry = Entry {
         id,
         generation: 0,

@@ -10,6 +10,7 @@ use super::rebuild::{Late, Rebuild};
 use super::scribe::Scribe;
 use super::sockets::Sockets;
 use super::states::States;
+use super::suspects::Suspects;
 use super::timers::Timers;
 use super::told::Told;
 use super::trees::Trees;
@@ -88,6 +89,8 @@ pub(super) struct Owner {
     /// What new workers carry of that.
     pub(super) ledger: Option<OwnedFd>,
     pub(super) told: Told,
+    /// Whom we do not lead.
+    pub(super) suspects: Suspects,
     /// The keeper's pid, for whoever signs its lock.
     pub(super) keeper_pid: Arc<AtomicU32>,
     /// Node's preload is where a Node finds it.
@@ -157,6 +160,7 @@ impl Owner {
             begun,
             ledger,
             told: Told::default(),
+            suspects: Suspects::default(),
             keeper_pid: Arc::new(AtomicU32::new(view.keeper_pid)),
             preload: true,
             lease_over: false,
@@ -179,6 +183,7 @@ impl Owner {
     pub(super) fn read(&mut self, letter: Letter) {
         match letter {
             Letter::Order { order, reply } => {
+                let Some((order, reply)) = self.mind_suspects(order, reply) else { return };
                 if matches!(order, Order::Shutdown) {
                     // Should we be killed before it is done, the next daemon goes on with it.
                     complain("keep a record", self.link.blob(0, ENDING));
@@ -195,8 +200,16 @@ impl Owner {
             }
             Letter::Upgrade { path, reply } => self.upgrade_to(path, reply),
             // A session that left does not want it any more.
-            Letter::Dump { reply } => drop(reply.send(self.fleet.dump())),
+            Letter::Dump { reply } => {
+                let all = [self.fleet.dump(), self.suspects.saved()].concat();
+                drop(reply.send(all));
+            }
         }
+    }
+
+    /// Who waits for an answer that we shall not give.
+    pub(super) fn unanswered(&mut self) -> Vec<oneshot::Sender<Outcome>> {
+        std::mem::take(&mut self.tickets).into_values().collect()
     }
 
     /// Goes on with a shutdown that a daemon before us was told of; nobody waits for the answer.
@@ -286,7 +299,7 @@ impl Owner {
                 | Effect::Reply { .. }
                 | Effect::End => continue,
             };
-            match serde_json::to_vec(record) {
+            match crate::model::skew::to_vec(record) {
                 Ok(blob) => blobs.push((record.run.entry, blob)),
                 Err(error) => tracing::error!(%error, "failed to write a record"),
             }

@@ -65,7 +65,9 @@ pub(super) async fn run(
     let (samples, mut sampled) = mpsc::channel::<Sampled>(1);
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while owner.is_behind() || (!owner.ended || owner.trees.sweeping()) && !owner.upgrade.is_done() {
+    while owner.is_behind()
+        || (!owner.ended || owner.trees.sweeping() || owner.suspects.ending()) && !owner.upgrade.is_done()
+    {
         owner.show();
         // Sessions are tasks of the same thread, and something may always be ready here.
         tokio::task::yield_now().await;
@@ -131,7 +133,7 @@ pub(super) async fn run(
     }
     owner.show();
     if owner.upgrade.is_done() {
-        return upgrade::make_room(owner, server).await;
+        return upgrade::make_room(owner, inputs.from_sessions, server).await;
     }
     farewell(owner, server).await
 }
@@ -181,6 +183,8 @@ impl Owner {
         drop(self.link.ping());
         self.timers.see(clock::now().boot_ms);
         self.upgrade.give_up_late();
+        self.press_suspects();
+        fault::pass("run.breath");
     }
 
     /// What the keeper has said, some of it at a time; `false` if that was its last.
@@ -214,6 +218,8 @@ impl Owner {
                 let Unmade { what, may_pass } = Unmade::because(stage, &error);
                 self.happen(Event::SpawnFailed { run, what, may_pass });
             }
+            FromKeeper::Exited { run, status, exit_boot_ms, .. }
+                if self.suspect_ended(run, status, exit_boot_ms) => {}
             FromKeeper::Exited { run, status, .. } => {
                 self.process_ended(run, Exit::from_wait_status(status));
             }

@@ -97,7 +97,7 @@ impl Sockets {
         let entry = self.next.max(FIRST_ENTRY);
         self.next = entry + 1;
         let record = Record { app: app.name.clone(), spec: spec.clone() };
-        let blob = serde_json::to_vec(&record).map_err(|e| format!("describe a socket: {e}"))?;
+        let blob = crate::model::skew::to_vec(&record).map_err(|e| format!("describe a socket: {e}"))?;
         complain("keep a socket", link.keep(entry, Tag { kind: Tag::LISTENER, index: 0 }, fd.as_fd()));
         complain("keep a record", link.blob(entry, &blob));
         self.states.listener(entry, link);

@@ -112,7 +112,7 @@ impl Owner {
         let argv = strings(argv(app, self.preload.then(|| self.home.preload())))?;
         let envp = strings(environment(record, &made, &self.home, self.notices.address()))?;
         let cwd = string(app.cwd.to_string_lossy().into_owned())?;
-        let blob = serde_json::to_vec(record).map_err(|e| format!("write the record: {e}"))?;
+        let blob = crate::model::skew::to_vec(record).map_err(|e| format!("write the record: {e}"))?;
         let creds =
             app.user.as_ref().map(|user| Creds { uid: user.uid, gid: user.gid, groups: vec![user.gid] });
         let Some(program) = argv.first() else {

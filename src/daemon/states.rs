@@ -83,7 +83,7 @@ impl States {
         let held = link.inodes(entry).into_iter();
         let held = held.map(|(tag, inode)| Held { kind: tag.kind, index: tag.index, inode }).collect();
         let (pid, born) = process.map_or((0, 0), |process| (process.pid, process.start_time));
-        let mut text = serde_json::to_vec(&Head { boot: &self.boot, pid, born, held })?;
+        let mut text = crate::model::skew::to_vec(&Head { boot: &self.boot, pid, born, held })?;
         text.pop();
         text.extend_from_slice(b",\"record\":");
         text.extend_from_slice(record);

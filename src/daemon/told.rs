@@ -101,7 +101,7 @@ impl Owner {
     pub(super) fn write_everything(&self) {
         let members: HashMap<u64, _> =
             self.processes.iter().filter_map(|(run, process)| Some((run.entry, process.member?))).collect();
-        let ours = |entry: &u64| *entry != 0 && !self.leaving.contains(entry);
+        let ours = |entry: &u64| *entry != 0 && !self.leaving.contains(entry) && !self.suspects.has(*entry);
         for entry in self.link.entries().into_iter().filter(ours) {
             self.states.kept(entry, members.get(&entry).copied(), &self.link);
         }
@@ -134,9 +134,10 @@ impl Owner {
 
     /// Publishes what there is to say, if it has changed.
     pub(super) fn say_to_people(&mut self) {
-        let all = self.told.all();
+        let all = [self.suspects.told(), self.told.all()].concat();
         if all != self.view.notices {
             self.view.notices = all;
+            self.view.aside = self.suspects.views();
             self.happen(Event::Sampled { usages: Vec::new() });
         }
     }

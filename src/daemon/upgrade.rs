@@ -1,12 +1,15 @@
 //! Becoming another version while the workers go on: the keeper first, which refuses a program that is none; then we end,
 //! and the keeper starts the new daemon in our place, or us again if that does not come to serve.
 
+use super::mailbox::Letter;
 use super::owner::Owner;
 use crate::sys::fault;
+use rustix::fs::{Mode, OFlags};
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -27,6 +30,8 @@ pub(super) struct Upgrade {
 #[derive(Debug)]
 struct Asked {
     program: PathBuf,
+    /// Both are to become the same file, whatever somebody does with the path meanwhile.
+    file: Option<OwnedFd>,
     answer: Answer,
     until: Instant,
 }
@@ -52,11 +57,13 @@ impl Owner {
             return say(answer, Err("begin: another upgrade is under way".to_owned()));
         }
         fault::pass("upgrade.begin");
-        match self.link.upgrade_keeper(&program) {
+        // Where it is not, the keeper says why.
+        let file = rustix::fs::open(&program, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok();
+        match self.link.upgrade_keeper(&program, file.as_ref().map(AsFd::as_fd)) {
             Ok(()) => {
                 fault::pass("upgrade.asked");
                 let until = Instant::now() + PATIENCE;
-                self.upgrade.asked = Some(Asked { program, answer, until });
+                self.upgrade.asked = Some(Asked { program, file, answer, until });
             }
             Err(error) => say(answer, Err(format!("tell the keeper: {error}"))),
         }
@@ -64,13 +71,13 @@ impl Owner {
 
     /// The keeper has become the new version, or refuses to.
     pub(super) fn keeper_upgraded(&mut self, refusal: Option<String>) {
-        let Some(Asked { program, answer, .. }) = self.upgrade.asked.take() else { return };
+        let Some(Asked { program, file, answer, .. }) = self.upgrade.asked.take() else { return };
         if let Some(why) = refusal {
             tracing::warn!(program = %program.display(), why, "the keeper refuses to become another program");
             return say(answer, Err(why));
         }
         fault::pass("upgrade.keeper_done");
-        match self.link.upgrade_daemon(&program) {
+        match self.link.upgrade_daemon(&program, file.as_ref().map(AsFd::as_fd)) {
             Ok(()) => {
                 fault::pass("upgrade.room");
                 tracing::info!(program = %program.display(), "makes room for another version");
@@ -87,8 +94,14 @@ fn say(answer: Answer, what: Result<(), String>) {
     drop(answer.send(what));
 }
 
-/// Ends this daemon and nothing else.
-pub(super) async fn make_room(owner: Owner, server: JoinHandle<io::Result<()>>) -> anyhow::Result<()> {
+/// Ends this daemon and nothing else. Orders that are not answered are not refused either: their clients see us gone, and
+/// ask the next daemon, which goes on with them.
+pub(super) async fn make_room(
+    mut owner: Owner,
+    unread: mpsc::Receiver<Letter>,
+    server: JoinHandle<io::Result<()>>,
+) -> anyhow::Result<()> {
+    std::mem::forget((owner.unanswered(), unread));
     let link = owner.link.clone();
     drop(owner);
     tokio::time::sleep(FAREWELL).await;

@@ -1,5 +1,6 @@
 //! Numbers, byte strings and lists as the keeper's messages spell them: little endian, lengths before contents.
 
+use crate::model::skew::{self, Skew};
 use std::time::Duration;
 
 /// The bytes are not what they should be.
@@ -53,6 +54,9 @@ impl Writer {
     pub(super) fn part(&mut self, write: impl FnOnce(&mut Writer)) -> &mut Writer {
         let mut part = Writer::default();
         write(&mut part);
+        if skew::skew() == Skew::Newer {
+            part.put(b"later");
+        }
         self.bytes(&part.0)
     }
 

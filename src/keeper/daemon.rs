@@ -3,18 +3,23 @@
 //! ```text
 //!   Due(at) ── start ──▶ Alive ── reaped ──▶ Due(at once)       killed from outside, or left on purpose after READY
 //!      ▲                                └──▶ Due(50 ms << n)    crashed, or ended before READY
-//!      └─ could not be started           └─▶ Over               shut down, or the first one failed
+//!      └─ could not be started           └─▶ Over               shut down, or no first one can be had
 //! ```
 //! One that has been given to us (`adopted`) is no child of ours: its pidfd says when it has ended. One that has said
 //! READY or PING and then nothing more is killed if it is frozen (`silence`).
-//! A new program has five seconds to serve, or the old one is back.
+//! A new program is on trial (`trial`) until it has served for a while. Of what daemons die at their start, and what they do
+//! without therefore, is known by `suspects`.
 //!
 //! A SIGKILL is harmless here and never counts as a crash: whoever kills daemons all day must not make pipes
 //! fill while we wait.
 
 use super::datagram;
 use super::image::DaemonImage;
+use super::message::Past;
+use super::pace::{Pace, STEADY_MS};
 use super::silence::Silence;
+use super::suspects::Suspects;
+use super::trial::Trial;
 use crate::model::Exit;
 use crate::sys::spawn::{SpawnError, Spawned};
 use crate::sys::{child, fd};
@@ -39,13 +44,18 @@ pub(super) struct Daemon<S> {
     starter: S,
     /// The file that has served, and the one to try instead.
     program: OwnedFd,
-    upgrade: Option<OwnedFd>,
+    trial: Option<Trial>,
     state: State,
     /// Until a daemon has said READY for the first time.
     ready: Option<OwnedFd>,
     ever_ready: bool,
     starts: u64,
     pace: Pace,
+    suspects: Suspects,
+    /// What the next daemon is told of those before it.
+    past: Past,
+    /// What the present one has said of why it ends.
+    words: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -59,19 +69,17 @@ enum State {
 struct Alive {
     process: Spawned,
     link: LinkState,
-    ready: bool,
+    /// Since when it serves.
+    ready_ms: Option<u64>,
+    /// It has asked for another program to run after it.
+    leaves: bool,
     /// Not our child.
     adopted: bool,
     /// What is known of one that says nothing.
     silence: Silence,
-    /// When it must serve, if its program never has.
-    trial_ends_ms: Option<u64>,
-    /// It did not, and is killed.
+    /// It stands still, or its program did not come to serve, and is killed.
     given_up: bool,
 }
-
-/// So long may a new program take until it serves.
-const TRIAL_MS: u64 = 5000;
 
 /// Our end of its link.
 #[derive(Debug)]
@@ -92,27 +100,22 @@ impl<S: Start> Daemon<S> {
         Daemon {
             starter,
             program,
-            upgrade: None,
+            trial: None,
             state,
             ready,
             ever_ready: false,
             starts: 0,
             pace: Pace::default(),
+            suspects: Suspects::default(),
+            past: Past::default(),
+            words: Vec::new(),
         }
     }
 
     /// Takes over a daemon that has outlived its keeper.
-    pub(super) fn adopt(&mut self, process: Spawned, socket: OwnedFd) {
-        let link = LinkState::Open(socket);
-        self.state = State::Alive(Alive {
-            process,
-            link,
-            ready: true,
-            adopted: true,
-            silence: Silence::default(),
-            trial_ends_ms: None,
-            given_up: false,
-        });
+    pub(super) fn adopt(&mut self, process: Spawned, socket: OwnedFd, now_ms: u64) {
+        let alive = Alive::new(process, socket);
+        self.state = State::Alive(Alive { ready_ms: Some(now_ms), adopted: true, ..alive });
         self.starts = 1;
     }
 
@@ -125,13 +128,15 @@ impl<S: Start> Daemon<S> {
             pidfd: number(&alive.process.pidfd),
             socket: self.socket()?.as_raw_fd(),
             program: number(&self.program),
-            upgrade: self.upgrade.as_ref().map(number),
+            upgrade: self.trial.as_ref().map(|trial| number(&trial.program)),
             pipe: self.ready.as_ref().map(number),
-            ready: alive.ready,
+            ready: alive.ready_ms.is_some(),
             ever_ready: self.ever_ready,
             adopted: alive.adopted,
             pings: alive.silence.is_watched(),
             starts: self.starts,
+            aside: self.suspects.aside(),
+            all_aside: self.suspects.all(),
         })
     }
 
@@ -139,16 +144,19 @@ impl<S: Start> Daemon<S> {
     pub(super) fn from_image(starter: S, image: &DaemonImage, now_ms: u64) -> io::Result<Daemon<S>> {
         let pipe = image.pipe.and_then(|number| fd::inherit(number).ok());
         let mut daemon = Daemon::new(starter, fd::inherit(image.program)?, pipe);
-        daemon.upgrade = image.upgrade.and_then(|number| fd::inherit(number).ok());
+        let trial = image.upgrade.and_then(|number| fd::inherit(number).ok());
+        daemon.trial = trial.map(|program| Trial::of(program, Vec::new()));
+        let process = Spawned { pid: image.pid, pidfd: fd::inherit(image.pidfd)? };
         daemon.state = State::Alive(Alive {
-            process: Spawned { pid: image.pid, pidfd: fd::inherit(image.pidfd)? },
-            link: LinkState::Open(fd::inherit(image.socket)?),
-            ready: image.ready,
+            ready_ms: image.ready.then_some(now_ms),
             adopted: image.adopted,
             silence: if image.pings { Silence::of_one_that_pings(now_ms) } else { Silence::default() },
-            trial_ends_ms: None,
-            given_up: false,
+            ..Alive::new(process, fd::inherit(image.socket)?)
         });
+        if let Some(trial) = daemon.trial.as_mut().filter(|_| image.ready) {
+            trial.serves(now_ms);
+        }
+        daemon.suspects = Suspects::from_image(&image.aside, image.all_aside);
         daemon.ever_ready = image.ever_ready;
         daemon.starts = image.starts;
         Ok(daemon)
@@ -160,7 +168,8 @@ impl<S: Start> Daemon<S> {
             State::Due { at_ms }
             | State::Alive(Alive { link: LinkState::Closed { kill_at_ms: at_ms }, .. }) => Some(*at_ms),
             State::Alive(alive) => {
-                [alive.silence.until_ms(), alive.trial_ends_ms].into_iter().flatten().min()
+                let trial = self.trial.as_ref().and_then(Trial::due_ms);
+                [alive.silence.until_ms(), trial].into_iter().flatten().min()
             }
             State::Over => None,
         }
@@ -210,12 +219,18 @@ impl<S: Start> Daemon<S> {
 
     /// Does what is due. Returns, if it has started a daemon on a new link, how many were before it. Fails if the
     /// first cannot be started and nothing is lost by giving up.
-    pub(super) fn act(&mut self, now_ms: u64, holds_any: bool) -> io::Result<Option<u64>> {
+    pub(super) fn act(&mut self, now_ms: u64, known: &[u64]) -> io::Result<Option<u64>> {
+        if self.trial.as_mut().is_some_and(|trial| trial.is_proven(now_ms)) {
+            self.commit();
+        }
         if let State::Alive(alive) = &mut self.state {
-            alive.given_up |= alive.trial_ends_ms.take_if(|at| *at <= now_ms).is_some();
+            alive.given_up |= self.trial.as_mut().is_some_and(|trial| trial.is_late(now_ms));
             let open = matches!(alive.link, LinkState::Open(_));
-            if open && !alive.given_up && !alive.silence.is_for_ever(alive.process.pid, now_ms) {
-                return Ok(None);
+            if open && !alive.given_up {
+                if !alive.silence.is_for_ever(alive.process.pid, now_ms) {
+                    return Ok(None);
+                }
+                alive.given_up = alive.ready_ms.is_none();
             }
             // A pidfd: the signal cannot reach anybody else, at worst a zombie.
             let _ending = child::send(&alive.process.pidfd, libc::SIGKILL);
@@ -227,13 +242,17 @@ impl<S: Start> Daemon<S> {
             return Ok(None);
         }
         match self.attempt() {
-            Ok(mut alive) => {
-                alive.trial_ends_ms = self.upgrade.is_some().then_some(now_ms + TRIAL_MS);
+            Ok(alive) => {
+                if let Some(trial) = &mut self.trial {
+                    trial.begins(now_ms);
+                }
+                self.suspects.busy_with(0);
+                self.words.clear();
                 self.state = State::Alive(alive);
                 self.starts += 1;
                 Ok(Some(self.starts - 1))
             }
-            Err(error) => self.failed(now_ms, holds_any, &error.to_string()).map(|()| None),
+            Err(error) => self.failed(now_ms, known, &error.to_string(), true).map(|()| None),
         }
     }
 
@@ -241,37 +260,62 @@ impl<S: Start> Daemon<S> {
         let pair = datagram::pair().map_err(io::Error::from);
         let (ours, theirs) =
             pair.map_err(|e| io::Error::new(e.kind(), format!("make its link to the keeper: {e}")))?;
-        let program = self.upgrade.as_ref().unwrap_or(&self.program).as_fd();
+        let program = self.trial.as_ref().map_or(&self.program, |trial| &trial.program).as_fd();
         let ready = self.ready.as_ref().map(AsFd::as_fd);
         let process = self.starter.start(program, theirs.as_fd(), ready).map_err(io::Error::other)?;
-        Ok(Alive {
-            process,
-            link: LinkState::Open(ours),
-            ready: false,
-            adopted: false,
-            silence: Silence::default(),
-            trial_ends_ms: None,
-            given_up: false,
-        })
+        Ok(Alive::new(process, ours))
     }
 
-    /// It serves: what it runs is good, and whoever waited knows.
-    pub(super) fn is_ready(&mut self) {
-        if let State::Alive(alive) = &mut self.state {
-            alive.ready = true;
-            alive.trial_ends_ms = None;
-            self.ever_ready = true;
-            self.ready = None;
-            self.pace.fails = 0;
-            if let Some(good) = self.upgrade.take() {
-                self.program = good;
-            }
+    /// It serves: whoever waited knows, and nobody of whom it does without is led without need.
+    pub(super) fn is_ready(&mut self, now_ms: u64) {
+        let State::Alive(alive) = &mut self.state else { return };
+        alive.ready_ms.get_or_insert(now_ms);
+        self.ever_ready = true;
+        self.ready = None;
+        match &mut self.trial {
+            Some(trial) => trial.serves(now_ms),
+            None => self.suspects.served(),
         }
     }
 
-    /// The next start runs this file; if that fails three times, the old one again.
-    pub(super) fn upgrade(&mut self, program: OwnedFd) {
-        self.upgrade = Some(program);
+    /// The next start runs this file, without the old one's suspicions; if that fails, the old one again.
+    /// One on trial that serves has shown that much: it is the one to come back.
+    pub(super) fn upgrade(&mut self, program: OwnedFd, path: Vec<u8>) {
+        if self.alive().is_some_and(|alive| alive.ready_ms.is_some()) {
+            self.commit();
+        }
+        self.trial = Some(Trial::of(program, path));
+        self.pace.reset();
+        self.past.undone.clear();
+        if let State::Alive(alive) = &mut self.state {
+            alive.leaves = true;
+        }
+    }
+
+    /// What was tried is good.
+    fn commit(&mut self) {
+        if let Some(trial) = self.trial.take() {
+            self.program = trial.program;
+            self.suspects = Suspects::default();
+        }
+    }
+
+    /// What is known of those that kill daemons.
+    pub(super) fn suspects(&mut self) -> &mut Suspects {
+        &mut self.suspects
+    }
+
+    /// What it has said of why it ends.
+    pub(super) fn last_words(&mut self, words: Vec<u8>) {
+        self.words = words;
+    }
+
+    /// For the daemon that lives. A program on trial shows what it can do with all there is.
+    pub(super) fn past(&self) -> Past {
+        match &self.trial {
+            Some(_) => self.past.clone(),
+            None => Past { aside: self.suspects.aside(), all: self.suspects.all(), ..self.past.clone() },
+        }
     }
 
     /// Its end of the link is closed.
@@ -281,20 +325,52 @@ impl<S: Start> Daemon<S> {
         }
     }
 
-    /// It is reaped, and its link read to the end. Fails as `act` does.
-    pub(super) fn ended(&mut self, status: i32, now_ms: u64, holds_any: bool) -> io::Result<()> {
+    /// It is reaped, and its link read to the end. `known`: the entries there are. Fails as `act` does.
+    pub(super) fn ended(&mut self, status: i32, now_ms: u64, known: &[u64]) -> io::Result<()> {
         let exit = Exit::from_wait_status(status);
-        let ready = self.alive().is_some_and(|alive| alive.ready);
-        if self.alive().is_some_and(|alive| alive.given_up) {
-            // Another attempt would take as long.
-            self.upgrade = None;
-            return self.failed(now_ms, holds_any, "it did not come to serve, and was killed");
+        let State::Alive(alive) = &self.state else { return Ok(()) };
+        let (ready_ms, given_up, leaves) = (alive.ready_ms, alive.given_up, alive.leaves);
+        let steady = ready_ms.is_some_and(|since| now_ms.saturating_sub(since) >= STEADY_MS);
+        if steady {
+            self.pace.reset();
+            self.past = Past::default();
         }
-        if exit == Exit::Signal(libc::SIGKILL) || (ready && exit.is_success()) {
+        let from_outside = exit == Exit::Signal(libc::SIGKILL) && !given_up;
+        if from_outside || (exit.is_success() && (leaves || steady)) {
             self.state = State::Due { at_ms: now_ms + self.pace.at_once(now_ms) };
             return Ok(());
         }
-        self.failed(now_ms, holds_any, &format!("it ended before it served ({exit})"))
+        let reason = match (ready_ms, given_up) {
+            (None, true) => "it did not come to serve, and was killed".to_owned(),
+            (None, false) => format!("it ended before it served ({exit})"),
+            (Some(_), _) => format!("it served and ended ({exit})"),
+        };
+        if self.undo(ready_ms.is_some(), given_up, &reason) {
+            return self.put_off(now_ms);
+        }
+        self.past.deaths = self.past.deaths.saturating_add(1);
+        self.past.status = status;
+        self.past.words = std::mem::take(&mut self.words);
+        let by_itself = given_up || matches!(exit, Exit::Signal(_) | Exit::Code(PANIC));
+        let hopeless = match ready_ms {
+            Some(_) => {
+                self.suspects.died_serving();
+                false
+            }
+            None => !by_itself || self.suspects.died(known),
+        };
+        self.failed(now_ms, known, &reason, hopeless)
+    }
+
+    /// True if the program that failed is on trial: what is on record is not to blame for that.
+    fn undo(&mut self, served: bool, given_up: bool, reason: &str) -> bool {
+        let Some(trial) = &mut self.trial else { return false };
+        if trial.failed(served, given_up) {
+            self.past.undone = trial.told(reason);
+            self.trial = None;
+            self.pace.reset();
+        }
+        true
     }
 
     /// It shall not be started again.
@@ -302,70 +378,46 @@ impl<S: Start> Daemon<S> {
         self.state = State::Over;
     }
 
-    fn failed(&mut self, now_ms: u64, holds_any: bool, reason: &str) -> io::Result<()> {
-        if !self.ever_ready && !holds_any {
+    fn failed(&mut self, now_ms: u64, known: &[u64], reason: &str, hopeless: bool) -> io::Result<()> {
+        if !self.ever_ready && known.is_empty() && hopeless {
             self.state = State::Over;
             tell(self.ready.take(), reason);
             return Err(io::Error::other(reason));
         }
-        self.state = State::Due { at_ms: now_ms + self.pace.after_failure() };
-        if self.pace.fails >= 3 {
-            self.upgrade = None;
+        self.put_off(now_ms)
+    }
+
+    fn put_off(&mut self, now_ms: u64) -> io::Result<()> {
+        if self.suspects.searching() {
+            // There are only so many attempts.
+            self.pace.reset();
         }
+        self.state = State::Due { at_ms: now_ms + self.pace.after_failure() };
         Ok(())
     }
 }
+
+impl Alive {
+    fn new(process: Spawned, socket: OwnedFd) -> Alive {
+        Alive {
+            process,
+            link: LinkState::Open(socket),
+            ready_ms: None,
+            leaves: false,
+            adopted: false,
+            silence: Silence::default(),
+            given_up: false,
+        }
+    }
+}
+
+/// How a Rust program ends that panics.
+const PANIC: i32 = 101;
 
 /// Says why there will be no daemon to whoever waits for one. A daemon that has said it itself is heard first.
 pub(super) fn tell(ready: Option<OwnedFd>, reason: &str) {
     if let Some(pipe) = ready {
         // Nobody may be left to hear it.
         let _unheard = std::fs::File::from(pipe).write_all(format!("{reason}\n").as_bytes());
-    }
-}
-
-/// When the next daemon may start.
-#[derive(Debug, Default)]
-struct Pace {
-    fails: u32,
-    since_ms: u64,
-    starts: u32,
-}
-
-impl Pace {
-    /// After an end that is no failure: now, but after 100 within a second rest for 100 ms.
-    fn at_once(&mut self, now_ms: u64) -> u64 {
-        if now_ms.saturating_sub(self.since_ms) >= 1000 {
-            (self.since_ms, self.starts) = (now_ms, 0);
-        }
-        self.starts += 1;
-        if self.starts > 100 { 100 } else { 0 }
-    }
-
-    /// 50 ms, doubled with each failure in a row, up to 6.4 s.
-    fn after_failure(&mut self) -> u64 {
-        let delay = 50 << self.fails.min(7);
-        self.fails = self.fails.saturating_add(1);
-        delay
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn failures_in_a_row_wait_longer_and_longer() {
-        let mut pace = Pace::default();
-        let waits: Vec<u64> = (0..9).map(|_| pace.after_failure()).collect();
-        assert_eq!(waits, [50, 100, 200, 400, 800, 1600, 3200, 6400, 6400]);
-    }
-
-    #[test]
-    fn a_hundred_kills_a_second_cost_nothing_and_more_a_pause() {
-        let mut pace = Pace::default();
-        assert!((0..100).all(|n| pace.at_once(5000 + n) == 0));
-        assert_eq!(pace.at_once(5500), 100);
-        assert_eq!(pace.at_once(6000), 0);
     }
 }

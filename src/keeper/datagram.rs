@@ -2,6 +2,7 @@
 //! fit travels in a memfd, which is then the first descriptor (`0x8000` in the kind). Nothing here blocks.
 
 use super::message::{HEADER, Message};
+use crate::model::skew::{self, Skew};
 use crate::sys::fault;
 use crate::sys::fd::{self, MAX_FDS};
 use rustix::fs::MemfdFlags;
@@ -42,6 +43,25 @@ pub(super) fn send(socket: impl AsFd, message: &Message, fds: &[BorrowedFd<'_>])
     if fds.len() > MAX_PASSED {
         return Err(Errno::INVAL);
     }
+    if skew::skew() == Skew::Newer {
+        return send_as_a_later_version(socket, message, fds);
+    }
+    send_one(socket, message, fds)
+}
+
+/// With words behind the message, and one before it that nobody knows.
+fn send_as_a_later_version(
+    socket: impl AsFd,
+    message: &Message,
+    fds: &[BorrowedFd<'_>],
+) -> Result<(), Errno> {
+    let news = Message { kind: 0x7001, body: b"news".to_vec(), ..message.clone() };
+    send_one(&socket, &news, &[])?;
+    let body = [&message.body[..], b"later"].concat();
+    send_one(socket, &Message { body, ..message.clone() }, fds)
+}
+
+fn send_one(socket: impl AsFd, message: &Message, fds: &[BorrowedFd<'_>]) -> Result<(), Errno> {
     if message.body.len() <= INLINE {
         let mut datagram = message.header(0).to_vec();
         datagram.extend_from_slice(&message.body);

@@ -3,6 +3,7 @@
 
 use super::bytes::{Malformed, Reader, Writer};
 use super::message::{Spent, Tag};
+use crate::model::skew::{self, Skew};
 use crate::sys::spawn::{Baseline, FileLimit};
 use std::os::fd::RawFd;
 
@@ -33,6 +34,9 @@ pub(super) struct DaemonImage {
     pub(super) adopted: bool,
     pub(super) pings: bool,
     pub(super) starts: u64,
+    /// Entries that daemons do without, and the order that wanted each back last.
+    pub(super) aside: Vec<(u64, u64)>,
+    pub(super) all_aside: bool,
 }
 
 /// One entry.
@@ -85,7 +89,15 @@ impl Image {
         to.part(|to| {
             to.u32(daemon.pid).i32(daemon.pidfd).i32(daemon.socket).i32(daemon.program);
             to.i32(number(daemon.upgrade)).i32(number(daemon.pipe));
-            to.u32(bits(&[daemon.ready, daemon.ever_ready, daemon.adopted, daemon.pings])).u64(daemon.starts);
+            let DaemonImage { ready, ever_ready, adopted, pings, all_aside, .. } = *daemon;
+            to.u32(bits(&[ready, ever_ready, adopted, pings, all_aside])).u64(daemon.starts);
+            // Whatever has words of its own behind these writes them.
+            if !daemon.aside.is_empty() || skew::skew() == Skew::Newer {
+                to.count(daemon.aside.len());
+                for (entry, key) in &daemon.aside {
+                    to.u64(*entry).u64(*key);
+                }
+            }
         });
         to.count(self.entries.len());
         for entry in &self.entries {
@@ -138,6 +150,10 @@ impl DaemonImage {
         let (pid, pidfd, socket, program) = (from.u32()?, from.i32()?, from.i32()?, from.i32()?);
         let (upgrade, pipe) = (maybe(from.i32()?), maybe(from.i32()?));
         let (flags, starts) = (from.u32()?, from.u64()?);
+        let aside = match from.0.is_empty() {
+            true => Vec::new(),
+            false => from.many(16, |from| Ok((from.u64()?, from.u64()?)))?,
+        };
         Ok(DaemonImage {
             pid,
             pidfd,
@@ -150,6 +166,8 @@ impl DaemonImage {
             adopted: flags & 4 != 0,
             pings: flags & 8 != 0,
             starts,
+            aside,
+            all_aside: flags & 16 != 0,
         })
     }
 }
@@ -223,6 +241,8 @@ mod tests {
                 socket: 67,
                 upgrade: Some(68),
                 ready: true,
+                aside: vec![(2, 77)],
+                all_aside: true,
                 ..<_>::default()
             },
             entries: vec![

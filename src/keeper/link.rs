@@ -154,17 +154,40 @@ impl Link {
         self.send(&ToKeeper::Ready, &[])
     }
 
-    /// The next daemon runs this program. End with success after it. A program that fails three times before it is ready
-    /// is given up for the one that served last.
-    pub fn upgrade_daemon(&self, program: &Path) -> io::Result<()> {
+    /// The next daemon runs this program (`file`, if it is open already). End with success after it. One that fails three
+    /// times before it is ready, or twice soon after, is given up for the one that served before.
+    pub fn upgrade_daemon(&self, program: &Path, file: Option<BorrowedFd<'_>>) -> io::Result<()> {
         let path = program.as_os_str().as_encoded_bytes().to_vec();
-        self.send(&ToKeeper::UpgradeDaemon { path }, &[])
+        self.send(&ToKeeper::UpgradeDaemon { path }, file.as_slice())
     }
 
     /// The keeper becomes this program; answered by `Upgraded`.
-    pub fn upgrade_keeper(&self, program: &Path) -> io::Result<()> {
+    pub fn upgrade_keeper(&self, program: &Path, file: Option<BorrowedFd<'_>>) -> io::Result<()> {
         let path = program.as_os_str().as_encoded_bytes().to_vec();
-        self.send(&ToKeeper::UpgradeKeeper { path }, &[])
+        self.send(&ToKeeper::UpgradeKeeper { path }, file.as_slice())
+    }
+
+    /// This daemon begins with an entry: should it die now, it has died of that. 0: it is done with the last one.
+    pub fn trying(&self, entry: u64) {
+        // A keeper that is gone has nobody to suspect.
+        drop(self.send(&ToKeeper::Trying { entry }, &[]));
+    }
+
+    /// Daemons do without this entry, until `take_back`.
+    pub fn set_aside(&self, entry: u64) -> io::Result<()> {
+        self.send(&ToKeeper::Aside { entry, key: 0 }, &[])
+    }
+
+    /// The order `key` (0: none with a name) wants an entry led again that is set aside.
+    pub fn take_back(&self, entry: u64, key: u64) -> io::Result<()> {
+        self.send(&ToKeeper::TakeBack { entry, key }, &[])
+    }
+
+    /// Why this daemon is about to end. Waits for nobody: whoever holds a lock may be the one that panics.
+    pub fn last_words(&self, words: &str) {
+        let order = ToKeeper::LastWords(words.as_bytes().to_vec());
+        // They are in the log, too.
+        let _unsent = datagram::send(&self.0.socket, &order.encode(), &[]);
     }
 
     /// This daemon is not frozen; once a second. Whoever has said it once is killed after ten seconds without a word, and
@@ -261,6 +284,9 @@ impl Link {
                 self.put(&asked.message, &asked.fds.iter().map(AsFd::as_fd).collect::<Vec<_>>())?;
             }
         }
+        for order in mirror.aside() {
+            self.put(&order.encode(), &[])?;
+        }
         self.put(&ToKeeper::Ready.encode(), &[])?;
         fault::pass("rebuild.ready");
         Ok(spawned)
@@ -330,10 +356,14 @@ impl Link {
             | ToKeeper::Blobs(_)
             | ToKeeper::Ack(_)
             | ToKeeper::Forget { .. }
+            | ToKeeper::Aside { .. }
+            | ToKeeper::TakeBack { .. }
             | ToKeeper::Adopt(_) => true,
             ToKeeper::Kill { .. }
             | ToKeeper::Ready
             | ToKeeper::Ping
+            | ToKeeper::Trying { .. }
+            | ToKeeper::LastWords(_)
             | ToKeeper::UpgradeDaemon { .. }
             | ToKeeper::UpgradeKeeper { .. }
             | ToKeeper::Shutdown => false,

@@ -17,10 +17,14 @@
 //! | 11 shutdown | | | |
 //! | 12 adopt | pid | exited, status, spawned, keep (tag, place), blob | kept, pidfd |
 //! | 13 ping | | | |
+//! | 14 blobs | | list of (entry, blob) | |
+//! | 15 trying (entry 0: done with it) | | | |
+//! | 16 aside, 17 take back | the order's key | | |
+//! | 18 last words | | text | |
 //!
 //! | to the daemon | request | body | descriptors |
 //! |---|---|---|---|
-//! | 64 welcome (id: entries, generation: restarts) | keeper's pid | marks (1 search: this keeper may not know all that lives) | |
+//! | 64 welcome (id: entries, generation: restarts) | keeper's pid | marks (1 search: this keeper may not know all that lives; 2 all are aside), then, if there is anything to say: deaths, status of the last, its words, undone, aside (entry, key) | |
 //! | 65 entry | pid | state (0 none, 1 running, 2 exited), status, spawned, exited, has_pidfd, tags, blob | pidfd, then as tags |
 //! | 66 end | | | |
 //! | 67 spawned | token | pid, 0, spawned | pidfd |
@@ -30,6 +34,7 @@
 
 use super::bytes::{Malformed, Reader, Writer};
 use crate::model::Run;
+use crate::model::skew::{self, Skew};
 use crate::sys::spawn::{Creds, Stage};
 use std::fmt;
 use std::time::Duration;
@@ -184,6 +189,39 @@ pub enum ToKeeper {
     Adopt(Adopt),
     /// Only that this daemon is not frozen. Who has said it once must go on.
     Ping,
+    /// The daemon begins with an entry: should it die now, it has died of that. 0: it is done with the last one.
+    Trying {
+        entry: u64,
+    },
+    /// To a new keeper: daemons do without this entry.
+    Aside {
+        entry: u64,
+        key: u64,
+    },
+    /// The order `key` wants it led again.
+    TakeBack {
+        entry: u64,
+        key: u64,
+    },
+    /// Why the daemon is about to end.
+    LastWords(Vec<u8>),
+}
+
+/// What became of the daemons before this one, and what it is to do without.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Past {
+    /// Daemons that died by their own fault, none of which had served for long.
+    pub deaths: u32,
+    /// How the last of them ended: raw status of wait4(2).
+    pub status: i32,
+    /// What that had said of it.
+    pub words: Vec<u8>,
+    /// A sentence about a program that was tried and given up.
+    pub undone: Vec<u8>,
+    /// Entries that are set aside, and the order that wanted each back last (0: none).
+    pub aside: Vec<(u64, u64)>,
+    /// Everything is, also what is found by other means.
+    pub all: bool,
 }
 
 /// An entry for a keeper that does not know it. `pid` 0: it has no process. The last descriptor is its pidfd if it lives.
@@ -216,6 +254,7 @@ pub enum ToDaemon {
         entries: u64,
         restarts: u64,
         search: bool,
+        past: Past,
     },
     Entry {
         run: Run,
@@ -278,6 +317,9 @@ impl fmt::Debug for Spawn {
             .finish_non_exhaustive()
     }
 }
+
+/// From here on kinds are not known to what pretends to be an older version.
+const NEWEST: u16 = 15;
 
 const SPAWN: u16 = 1;
 const WITH_CREDS: u32 = 2;
@@ -360,6 +402,12 @@ impl ToKeeper {
                 })
             }
             ToKeeper::Ping => Message::new(13, NOBODY, 0),
+            ToKeeper::Trying { entry } => Message::new(15, entry_only(*entry), 0),
+            ToKeeper::Aside { entry, key } => Message::new(16, entry_only(*entry), *key),
+            ToKeeper::TakeBack { entry, key } => Message::new(17, entry_only(*entry), *key),
+            ToKeeper::LastWords(words) => Message::new(18, NOBODY, 0).with(|to| {
+                to.bytes(words);
+            }),
             ToKeeper::Blobs(blobs) => Message::new(14, NOBODY, 0).with(|to| {
                 to.count(blobs.len());
                 for (entry, blob) in blobs {
@@ -371,6 +419,9 @@ impl ToKeeper {
 
     /// From bytes; `None` is a kind this version does not know.
     pub fn decode(message: &Message) -> Result<Option<ToKeeper>, Malformed> {
+        if skew::skew() == Skew::Older && (NEWEST..64).contains(&message.kind) {
+            return Ok(None);
+        }
         let (run, entry, request) = (message.run(), message.id, message.request);
         let tag = || u32::try_from(request).map(Tag::from_wire).map_err(|_big| Malformed);
         let mut body = Reader(&message.body);
@@ -398,6 +449,10 @@ impl ToKeeper {
             }
             13 => ToKeeper::Ping,
             14 => ToKeeper::Blobs(body.many(12, |from| Ok((from.u64()?, from.bytes()?)))?),
+            15 => ToKeeper::Trying { entry },
+            16 => ToKeeper::Aside { entry, key: request },
+            17 => ToKeeper::TakeBack { entry, key: request },
+            18 => ToKeeper::LastWords(body.bytes()?),
             _ => return Ok(None),
         }))
     }
@@ -437,6 +492,29 @@ impl Spawn {
     }
 }
 
+impl Past {
+    /// Nothing, if there is nothing to say; but whatever has words of its own behind this writes it.
+    fn write(&self, to: &mut Writer) {
+        let Past { deaths, status, words, undone, aside, all: _in_the_marks } = self;
+        if *self == (Past { all: self.all, ..Past::default() }) && skew::skew() != Skew::Newer {
+            return;
+        }
+        to.u32(*deaths).i32(*status).bytes(words).bytes(undone).count(aside.len());
+        for (entry, key) in aside {
+            to.u64(*entry).u64(*key);
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Past, Malformed> {
+        if from.0.is_empty() {
+            return Ok(Past::default());
+        }
+        let (deaths, status, words, undone) = (from.u32()?, from.i32()?, from.bytes()?, from.bytes()?);
+        let aside = from.many(16, |from| Ok((from.u64()?, from.u64()?)))?;
+        Ok(Past { deaths, status, words, undone, aside, all: false })
+    }
+}
+
 fn tagged(from: &mut Reader<'_>) -> Result<Vec<(Tag, u32)>, Malformed> {
     Ok(from.pairs()?.into_iter().map(|(tag, place)| (Tag::from_wire(tag), place)).collect())
 }
@@ -445,10 +523,13 @@ impl ToDaemon {
     /// As bytes.
     pub fn encode(&self) -> Message {
         match self {
-            ToDaemon::Welcome { keeper_pid, entries, restarts, search } => {
+            ToDaemon::Welcome { keeper_pid, entries, restarts, search, past } => {
                 let numbers = Run { entry: *entries, generation: *restarts };
                 Message::new(64, numbers, u64::from(*keeper_pid)).with(|to| {
-                    to.u32(u32::from(*search));
+                    to.u32(u32::from(*search) | u32::from(past.all) << 1);
+                    if skew::skew() != Skew::Older {
+                        past.write(to);
+                    }
                 })
             }
             ToDaemon::Entry { run, pid, state, spawned_ms, has_pidfd, tags, blob } => {
@@ -493,9 +574,10 @@ impl ToDaemon {
         Ok(Some(match message.kind {
             64 => {
                 // A keeper without marks knows all there is.
-                let search = body.u32().is_ok_and(|marks| marks & 1 != 0);
+                let marks = body.u32().unwrap_or(0);
                 let (entries, restarts) = (run.entry, run.generation);
-                ToDaemon::Welcome { keeper_pid: pid()?, entries, restarts, search }
+                let past = Past { all: marks & 2 != 0, ..Past::read(&mut body)? };
+                ToDaemon::Welcome { keeper_pid: pid()?, entries, restarts, search: marks & 1 != 0, past }
             }
             65 => {
                 let (state, status, spawned_ms, exit_ms) =
@@ -596,12 +678,19 @@ mod tests {
 
     #[test]
     fn the_welcome_of_a_keeper_without_marks_is_understood() {
-        let welcome = ToDaemon::Welcome { keeper_pid: 9, entries: 2, restarts: 1, search: true };
+        let welcome =
+            ToDaemon::Welcome { keeper_pid: 9, entries: 2, restarts: 1, search: true, past: Past::default() };
         let mut message = welcome.encode();
         let golden = "400001000400000002000000000000000100000000000000090000000000000001000000";
         assert_eq!(hex(&message), golden);
         message.body.clear();
-        let old = ToDaemon::Welcome { keeper_pid: 9, entries: 2, restarts: 1, search: false };
+        let old = ToDaemon::Welcome {
+            keeper_pid: 9,
+            entries: 2,
+            restarts: 1,
+            search: false,
+            past: Past::default(),
+        };
         assert_eq!(ToDaemon::decode(&message), Ok(Some(old)));
     }
 
@@ -694,8 +783,19 @@ mod tests {
                 ToKeeper::Adopt(Adopt { run, pid, exited, spawned_ms, keep, blob })
             }),
             Just(ToKeeper::Ping),
+            any::<u64>().prop_map(|entry| ToKeeper::Trying { entry }),
+            (any::<u64>(), any::<u64>()).prop_map(|(entry, key)| ToKeeper::Aside { entry, key }),
+            (any::<u64>(), any::<u64>()).prop_map(|(entry, key)| ToKeeper::TakeBack { entry, key }),
+            bytes().prop_map(ToKeeper::LastWords),
             prop::collection::vec((any::<u64>(), bytes()), 0..5).prop_map(ToKeeper::Blobs),
         ]
+    }
+
+    fn past() -> impl Strategy<Value = Past> {
+        let aside = prop::collection::vec((any::<u64>(), any::<u64>()), 0..5);
+        (any::<u32>(), any::<i32>(), bytes(), bytes(), aside, any::<bool>()).prop_map(
+            |(deaths, status, words, undone, aside, all)| Past { deaths, status, words, undone, aside, all },
+        )
     }
 
     fn to_daemon() -> impl Strategy<Value = ToDaemon> {
@@ -712,9 +812,9 @@ mod tests {
         let usage = usage.prop_map(|(user, system, max_rss_kib)| Spent { user, system, max_rss_kib });
         let stage = (0..7u16).prop_map(Stage::from_number);
         prop_oneof![
-            (any::<u32>(), any::<u64>(), any::<u64>(), any::<bool>()).prop_map(
-                |(keeper_pid, entries, restarts, search)| {
-                    ToDaemon::Welcome { keeper_pid, entries, restarts, search }
+            (any::<u32>(), any::<u64>(), any::<u64>(), any::<bool>(), past()).prop_map(
+                |(keeper_pid, entries, restarts, search, past)| {
+                    ToDaemon::Welcome { keeper_pid, entries, restarts, search, past }
                 }
             ),
             (any::<u32>(), bytes())
@@ -756,7 +856,7 @@ mod tests {
 
         #[test]
         fn garbage_is_refused_without_harm(
-            kind in prop_oneof![0..14u16, 62..72u16, any::<u16>()],
+            kind in prop_oneof![0..19u16, 62..72u16, any::<u16>()],
             request: u64,
             body in prop::collection::vec(any::<u8>(), 0..200),
             header in prop::collection::vec(any::<u8>(), 0..40),

@@ -16,6 +16,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 #[derive(Debug, Default)]
 pub(super) struct Mirror {
     entries: BTreeMap<u64, Copy>,
+    /// What this daemon does without, and which order wanted each of them back last.
+    aside: BTreeMap<u64, u64>,
 }
 
 /// One entry.
@@ -115,9 +117,13 @@ impl Mirror {
                 }
             }
             ToKeeper::Adopt(adopt) => self.adopted(adopt, fds),
+            ToKeeper::Aside { entry, key } => drop(self.aside.insert(*entry, *key)),
+            ToKeeper::TakeBack { entry, .. } => drop(self.aside.remove(entry)),
             ToKeeper::Kill { .. }
             | ToKeeper::Ready
             | ToKeeper::Ping
+            | ToKeeper::Trying { .. }
+            | ToKeeper::LastWords(_)
             | ToKeeper::UpgradeDaemon { .. }
             | ToKeeper::UpgradeKeeper { .. }
             | ToKeeper::Shutdown => {}
@@ -188,8 +194,8 @@ impl Mirror {
                     process.ended = Some(*status);
                 }
             }
-            FromKeeper::Welcome { .. } | FromKeeper::End | FromKeeper::Upgraded { .. } | FromKeeper::Pong => {
-            }
+            FromKeeper::Welcome { past, .. } => self.aside = past.aside.iter().copied().collect(),
+            FromKeeper::End | FromKeeper::Upgraded { .. } | FromKeeper::Pong => {}
         }
     }
 
@@ -230,7 +236,12 @@ impl Mirror {
         self.entries.values().filter_map(|entry| entry.asked.as_ref()).map(|asked| asked.run).collect()
     }
 
-    /// Everything, for a keeper that knows nothing.
+    /// What daemons are to do without, for a keeper that knows nothing.
+    pub(super) fn aside(&self) -> impl Iterator<Item = ToKeeper> {
+        self.aside.iter().map(|(entry, key)| ToKeeper::Aside { entry: *entry, key: *key })
+    }
+
+    /// Everything, likewise.
     pub(super) fn tell(&self) -> impl Iterator<Item = (Telling<'_>, Option<&Asked>)> {
         self.entries.iter().map(|(id, entry)| (entry.tell(*id), entry.asked.as_ref()))
     }

@@ -1,6 +1,6 @@
 //! What the keeper tells the daemon, with its descriptors in their places.
 
-use super::message::{Message, ProcessState, Spent, Tag, ToDaemon};
+use super::message::{Message, Past, ProcessState, Spent, Tag, ToDaemon};
 use crate::model::Run;
 use crate::sys::spawn::Stage;
 use std::io;
@@ -19,6 +19,8 @@ pub enum FromKeeper {
         restarts: u64,
         /// More may live than it knows.
         search: bool,
+        /// What became of those daemons.
+        past: Past,
     },
     /// One entry as it is.
     Entry(Entry),
@@ -113,8 +115,8 @@ pub(super) fn told(message: &Message, fds: Vec<OwnedFd>) -> io::Result<Option<Fr
     let Some(decoded) = decoded else { return Ok(None) };
     let mut fds = fds.into_iter();
     Ok(Some(match decoded {
-        ToDaemon::Welcome { keeper_pid, entries, restarts, search } => {
-            FromKeeper::Welcome { keeper_pid, entries, restarts, search }
+        ToDaemon::Welcome { keeper_pid, entries, restarts, search, past } => {
+            FromKeeper::Welcome { keeper_pid, entries, restarts, search, past }
         }
         ToDaemon::Entry { run, pid, state, spawned_ms, has_pidfd, tags, blob } => {
             let pidfd = if has_pidfd { Some(fds.next().ok_or_else(invalid)?) } else { None };

@@ -96,7 +96,7 @@ impl<S: Start> Keeper<S> {
 
     /// Takes over a daemon whose keeper is dead: over `socket` it tells what there is.
     pub fn adopt(&mut self, daemon: Spawned, socket: OwnedFd) {
-        self.daemon.adopt(daemon, socket);
+        self.daemon.adopt(daemon, socket, now_ms());
         self.adopting = true;
     }
 
@@ -140,12 +140,15 @@ impl<S: Start> Keeper<S> {
     fn see_to_daemon(&mut self) -> io::Result<()> {
         let now = now_ms();
         if self.daemon.due_ms().is_some_and(|due| due <= now)
-            && let Some(restarts) = self.daemon.act(now, self.table.holds_any())?
+            && let Some(restarts) = self.daemon.act(now, &self.table.known())?
         {
             fault::pass("keeper.daemon_started");
             self.adopting = false;
             self.pinged = false;
-            self.table.hand_over(restarts, !self.daemon.ever_ready());
+            let past = self.daemon.past();
+            // Who is set aside may not have come to us yet.
+            let search = !self.daemon.ever_ready() || self.daemon.suspects().any();
+            self.table.hand_over(restarts, search, past);
         }
         Ok(())
     }
@@ -256,15 +259,15 @@ impl<S: Start> Keeper<S> {
             Ok(Some(ToKeeper::Ready)) => {
                 // From now on it pings, if it is not stopped before the first one.
                 self.daemon.heard(true, now_ms());
-                self.daemon.is_ready();
+                self.daemon.is_ready(now_ms());
                 if std::mem::take(&mut self.adopting) {
                     fault::pass("keeper.adopted_all");
-                    self.table.greet(self.daemon.restarts(), false);
+                    self.table.greet(self.daemon.restarts(), false, self.daemon.past());
                 }
             }
             Ok(Some(ToKeeper::UpgradeDaemon { path })) => {
                 if let Ok(program) = open(fds.pop(), &path) {
-                    self.daemon.upgrade(program);
+                    self.daemon.upgrade(program, path);
                 }
             }
             Ok(Some(ToKeeper::UpgradeKeeper { path })) => match open(fds.pop(), &path) {
@@ -276,6 +279,12 @@ impl<S: Start> Keeper<S> {
                 self.daemon.heard(true, now_ms());
                 self.pinged = true;
             }
+            Ok(Some(ToKeeper::Trying { entry })) => self.daemon.suspects().busy_with(entry),
+            Ok(Some(ToKeeper::Aside { entry, key })) => self.daemon.suspects().set_aside(entry, key),
+            Ok(Some(ToKeeper::TakeBack { entry, key })) => {
+                self.daemon.suspects().take_back(entry, key, &self.table.known());
+            }
+            Ok(Some(ToKeeper::LastWords(words))) => self.daemon.last_words(words),
             Ok(Some(ToKeeper::Shutdown)) => self.closing = true,
             Ok(None) => {}
             Err(_malformed) if message.is_spawn() => {
@@ -309,7 +318,7 @@ impl<S: Start> Keeper<S> {
             self.daemon.is_over();
             return Ok(());
         }
-        self.daemon.ended(status, now_ms(), self.table.holds_any())
+        self.daemon.ended(status, now_ms(), &self.table.known())
     }
 
     /// Becomes another program, if that is asked for, everything is told and a daemon can be told what came of it.

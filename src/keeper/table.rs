@@ -12,7 +12,7 @@
 use super::entry::{Entry, Need, Process, Refusal, UNKNOWN};
 use super::image::EntryImage;
 use super::ledger;
-use super::message::{Adopt, Spawn, Spent, Tag, ToDaemon};
+use super::message::{Adopt, Past, Spawn, Spent, Tag, ToDaemon};
 use crate::model::Run;
 use crate::sys::child::{self, Reaped};
 use crate::sys::fault;
@@ -32,9 +32,9 @@ pub(super) struct Table {
 }
 
 /// How far the present daemon has been told what there is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Handover {
-    Welcome { restarts: u64, search: bool },
+    Welcome { restarts: u64, search: bool, past: Past },
     Entries,
     Over,
 }
@@ -46,8 +46,8 @@ impl Table {
 
     /// A new daemon knows nothing: it is told every entry, whatever its predecessor was told.
     /// `search`: there may be more than we know.
-    pub(super) fn hand_over(&mut self, restarts: u64, search: bool) {
-        self.greet(restarts, search);
+    pub(super) fn hand_over(&mut self, restarts: u64, search: bool, past: Past) {
+        self.greet(restarts, search, past);
         self.entries.retain(|id, entry| *id == 0 || !entry.is_void());
         for entry in self.entries.values_mut() {
             entry.need = Need { entry: true, spawned: false, exited: false };
@@ -61,13 +61,15 @@ impl Table {
     }
 
     /// Greets a daemon that knows everything: it has told us.
-    pub(super) fn greet(&mut self, restarts: u64, search: bool) {
-        self.handover = Handover::Welcome { restarts, search };
+    pub(super) fn greet(&mut self, restarts: u64, search: bool, past: Past) {
+        self.handover = Handover::Welcome { restarts, search, past };
     }
 
-    /// True if there are entries beside the daemon's own.
-    pub(super) fn holds_any(&self) -> bool {
-        self.entries.len() > 1
+    /// All entries beside the daemon's own, in the order in which daemons begin with them: listening sockets first.
+    pub(super) fn known(&self) -> Vec<u64> {
+        let sockets = self.entries.range(Run::FIRST_RESERVED..);
+        let workers = self.entries.range(1..Run::FIRST_RESERVED);
+        sockets.chain(workers).map(|(id, _)| *id).collect()
     }
 
     /// True if a process of any entry lives.
@@ -222,10 +224,11 @@ impl Table {
         &mut self,
         send: &mut impl FnMut(&ToDaemon, &[BorrowedFd<'_>]) -> Result<(), Errno>,
     ) -> Result<(), Errno> {
-        if let Handover::Welcome { restarts, search } = self.handover {
+        if let Handover::Welcome { restarts, search, past } = &self.handover {
+            let (restarts, search, past) = (*restarts, *search, past.clone());
             let entries = self.entries.values().filter(|entry| entry.need.entry).count() as u64;
             let keeper_pid = std::process::id();
-            send(&ToDaemon::Welcome { keeper_pid, entries, restarts, search }, &[])?;
+            send(&ToDaemon::Welcome { keeper_pid, entries, restarts, search, past }, &[])?;
             self.handover = Handover::Entries;
         }
         if self.handover == Handover::Entries {

@@ -351,6 +351,11 @@ impl Subscription {
         self.lock().queues.get_mut(&self.id)?.take()
     }
 
+    /// Nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.lock().queues.get(&self.id).is_none_or(Queue::is_empty)
+    }
+
     /// Wants something else from now on; what is queued stays queued.
     pub fn retarget(&self, filter: Filter) {
         if let Some(queue) = self.lock().queues.get_mut(&self.id) {

@@ -11,6 +11,7 @@ use super::draw::Step;
 use super::fanout::Fanout;
 use super::file::Files;
 use super::intake::Shared;
+use super::lanes::Lanes;
 use super::late::Late;
 use super::pipe::{Inlet, Stream};
 use super::rotate::Rotor;
@@ -43,6 +44,7 @@ pub(super) struct Hall {
     pub(super) queue: Arc<Queue>,
     pub(super) epoll: OwnedFd,
     pub(super) fanout: Fanout,
+    pub(super) lanes: Lanes,
     /// For the thread that watches.
     pub(super) watch: Condvar,
 }
@@ -147,6 +149,7 @@ impl Hall {
             files: Files::default(),
             rotor: Rotor::new()?,
             fanout,
+            lanes: Lanes::default(),
             watch: Condvar::new(),
         });
         hang::lead(&hall, 0)?;
@@ -158,7 +161,7 @@ impl Hall {
     }
 
     pub(super) fn tools(&self) -> io::Result<Tools> {
-        Tools::new(self.files.clone(), self.rotor.clone(), self.fanout.clone())
+        Tools::new(self.files.clone(), self.rotor.clone(), self.fanout.clone(), self.lanes.clone())
     }
 
     /// The leader goes to ask a disk.

@@ -1,8 +1,8 @@
 //! From a worker's pipe to its file, and to subscribers.
 //!
 //! `pump` is the handle, `round` the thread that leads, `obey` what it is asked, `hall` what threads share, `hang` (with `calls`)
-//! what happens when a disk hangs; `intake` what comes in of one stream; `pipe` what it does for one stream, with `record` to survive kill -9, `format`
-//! for the looks, `file` and `handle` for the files, `marks` for their times, `spill` and its `ledger` for what no
+//! what happens when a disk hangs; `intake` what comes in of one stream (`lanes`: faster, if it is a lot); `pipe` what it does for one stream, with `record` to survive kill -9, `format`
+//! for the looks, `file`, `shelf` and `handle` for the files, `marks` for their times, `spill` and its `ledger` for what no
 //! file takes. `fanout` and `recent` serve those who watch, from a moment that `seam` knows. Reading files is `search`'s.
 //! `rotate` (with `schedule`) puts files aside, and `attic` (with `kept`, `budget`, `compress`, `own`) looks after
 //! them in a thread of its own.
@@ -24,6 +24,7 @@ mod handle;
 mod hang;
 mod intake;
 pub mod kept;
+mod lanes;
 mod late;
 mod ledger;
 pub mod lines;
@@ -42,6 +43,7 @@ mod rotate;
 mod round;
 mod schedule;
 mod seam;
+mod shelf;
 mod sink;
 mod spec;
 mod spill;

@@ -16,7 +16,6 @@ use super::seam;
 use super::spec::{Held, PumpNotice, SinkSpec, Source};
 use crate::model::StreamKind;
 use crate::sys::fault;
-use crate::sys::pipe::capacity;
 use rustix::event::epoll;
 use std::path::PathBuf;
 
@@ -34,7 +33,7 @@ impl Leader {
                 self.begin();
             }
             Command::AddPipe { entry, stream, generation, pipe } => {
-                let inlet = Inlet { generation, capacity: capacity(&pipe), pipe };
+                let inlet = Inlet::new(generation, pipe, &self.hall.lanes);
                 self.add(entry, stream, inlet);
             }
             Command::AddSpill { entry, stream, files } => self.hall.lock().add_spill(entry, stream, files),
@@ -54,7 +53,7 @@ impl Leader {
             Command::Flush { paths, reply } => {
                 let freed = self.outside(|tools| {
                     let freed = paths.into_iter().map(|path| {
-                        let freed = tools.files.truncate(&path);
+                        let freed = tools.doors.files.truncate(&path);
                         (path, freed)
                     });
                     freed.collect()
@@ -68,7 +67,7 @@ impl Leader {
                 let _gone = reply.send(seam);
             }
             Command::Plan(plan) => self.hall.rotor.plan(*plan),
-            Command::Reopen => self.outside(|tools| tools.files.reopen()),
+            Command::Reopen => self.outside(|tools| tools.doors.files.reopen()),
             Command::Settle { reply } => {
                 let mut run = self.hall.lock();
                 let all: Vec<u64> = run.entries.keys().flat_map(|entry| tokens(*entry)).collect();
@@ -81,7 +80,8 @@ impl Leader {
 
     /// The ends of files that are being written are what their streams have told, and nothing may be told meanwhile.
     fn subscribe(&mut self, filter: Filter, recent: usize, capacity: usize, paths: &[PathBuf]) -> Seam {
-        let ends: Vec<_> = self.outside(|tools| paths.iter().map(|path| tools.files.end(path)).collect());
+        let ends: Vec<_> =
+            self.outside(|tools| paths.iter().map(|path| tools.doors.files.end(path)).collect());
         let run = self.hall.lock();
         let slots: Vec<&Slot> = run.entries.values().flat_map(|entry| &entry.streams).collect();
         let intakes: Vec<_> = slots.iter().map(|slot| slot.intake.lock()).collect();

@@ -4,15 +4,15 @@
 use std::time::Duration;
 
 /// At most: what people see is live.
-const LONGEST_NS: u64 = 3_000_000;
+const LONGEST_NS: u64 = 5_000_000;
 /// After a silence, whose rate says nothing of what comes now; doubled from round to round.
 const FIRST_NS: u64 = 400_000;
 /// Less is not worth a system call and a wake-up.
 const LEAST_NS: u64 = 60_000;
 /// So long between two rounds is a silence.
 const SILENCE_NS: u64 = 20_000_000;
-/// A quarter of a pipe, in thousandths.
-const QUARTER: u64 = 250;
+/// Not quite a quarter of a pipe, in thousandths: of the largest ones (`lanes`), as much as staging takes at once.
+const QUARTER: u64 = 220;
 
 /// The rate of the last round.
 #[derive(Debug, Default)]
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chatty_stream_soon_costs_a_round_every_three_milliseconds() {
+    fn a_chatty_stream_soon_costs_a_round_every_five_milliseconds() {
         let pauses = pauses(1, 8);
         assert_eq!(pauses[0], FIRST_NS);
         assert!(pauses.windows(2).all(|two| two[1] <= 2 * two[0]));
@@ -77,7 +77,7 @@ mod tests {
     fn a_fast_streams_pipe_gets_a_quarter_full() {
         // A pipe in 2.5 ms, as 256 KB are at 100 MB/s.
         for pause in &pauses(400, 20)[5..] {
-            assert!((500_000..700_000).contains(pause), "{pause}");
+            assert!((450_000..650_000).contains(pause), "{pause}");
         }
         assert!(pauses(10_000, 20)[5..].iter().all(|pause| *pause == 0));
     }

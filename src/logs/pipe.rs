@@ -16,25 +16,25 @@
 
 use super::draw::{Step, Stop, Target};
 use super::error::LogError;
-use super::fanout::Fanout;
 use super::file::Files;
 use super::format::Piece;
 use super::intake::{Intake, Shared};
+use super::lanes::Speed;
 use super::ledger::Ledger;
 use super::lines::{self, Splitter};
 use super::record::{Batch, Place, Record};
 use super::sink::Sink;
 use super::spec::{SinkSpec, Source};
 use super::spill::Given;
-use super::tools::Tools;
+use super::tools::{Doors, Tools};
 use crate::model::StreamKind;
 use crate::sys::clock;
 use crate::sys::fault;
-use crate::sys::pipe::{self, Null, Scratch};
+use crate::sys::pipe::{self, Scratch};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-/// A step moves about this much, so that one stream does not keep the others waiting. More than a pipe holds.
+/// A step moves about this much, so that one stream does not keep the others waiting. As much as the largest pipe holds.
 pub(super) const BUDGET: usize = 1 << 20;
 
 /// One stream of an entry, but for what comes in.
@@ -59,14 +59,7 @@ pub struct Inlet {
     pub pipe: OwnedFd,
     /// Bytes it can hold.
     pub capacity: usize,
-}
-
-/// What a batch is carried out with: the tools but that which the bytes are looked at with.
-struct Doors<'a> {
-    files: &'a Files,
-    fanout: &'a Fanout,
-    null: &'a Null,
-    rendered: &'a mut Vec<u8>,
+    pub(super) speed: Speed,
 }
 
 /// Why bytes may be written that do not end a line.
@@ -138,7 +131,7 @@ impl Stream {
     /// another step may be tried at any time.
     pub(super) fn step(&mut self, tools: &mut Tools, source: &Source) -> Result<Step, LogError> {
         let outcome = self.advance(tools, source);
-        self.guard(&tools.files);
+        self.guard(&tools.doors.files);
         if outcome.is_err() {
             self.note_midline(tools)?;
         }
@@ -157,7 +150,7 @@ impl Stream {
                 Err(error) => break Err(error),
             }
         };
-        self.guard(&tools.files);
+        self.guard(&tools.doors.files);
         outcome
     }
 
@@ -165,7 +158,7 @@ impl Stream {
     /// written are lost; the error says why.
     pub(super) fn finish(&mut self, tools: &mut Tools, source: &Source) -> Result<(), LogError> {
         let outcome = self.drain(tools, source);
-        self.sink.paths().for_each(|path| tools.files.release(path, self.token));
+        self.sink.paths().for_each(|path| tools.doors.files.release(path, self.token));
         outcome
     }
 
@@ -180,7 +173,7 @@ impl Stream {
         let mut step = Step::default();
         let mut total = 0;
         while total < BUDGET {
-            let (moved, stop) = self.take_in(&mut step, &mut tools.rendered)?;
+            let (moved, stop) = self.take_in(&mut step, tools)?;
             total += moved;
             match stop {
                 Stop::Full => {
@@ -198,12 +191,15 @@ impl Stream {
     }
 
     /// Spill and pipes → staging.
-    fn take_in(&mut self, step: &mut Step, buffer: &mut Vec<u8>) -> Result<(usize, Stop), LogError> {
+    fn take_in(&mut self, step: &mut Step, tools: &mut Tools) -> Result<(usize, Stop), LogError> {
         let mut intake = self.intake.lock();
-        match intake.unspill(&self.staging, buffer)? {
+        match intake.unspill(&self.staging, &mut tools.doors.rendered)? {
             Given::Full(moved) => Ok((moved, Stop::Full)),
             Given::All(given) => {
                 let (moved, stop) = intake.fill(step, Target::Staging(&self.staging))?;
+                if let Some(inlet) = intake.inlets.last_mut() {
+                    inlet.widen(step.filled, &tools.lanes);
+                }
                 fault::pass("pump.staged");
                 Ok((given + moved, stop))
             }
@@ -247,7 +243,7 @@ impl Stream {
 
     /// Writes one batch from staging. `false`: there is nothing that may be written.
     fn batch(&mut self, tools: &mut Tools, source: &Source, pressure: Pressure) -> Result<bool, LogError> {
-        let shared = self.sink.is_shared(&tools.files);
+        let shared = self.sink.is_shared(&tools.doors.files);
         let ends_lines = self.sink.format.ends_lines() || self.sink.format.needs_whole_lines() || shared;
         let staged = pipe::pending(&self.staging).map_err(LogError::Pipe)?;
         let held = look(&mut tools.scratch, &self.staging, staged)?;
@@ -268,7 +264,7 @@ impl Stream {
                 let rest = self.splitter.finish();
                 let mut intake = self.intake.lock();
                 let spot = rest.as_ref().and_then(|_| intake.told.rest(shared));
-                self.tell(source, clock::now().wall_ms, rest, spot, &tools.fanout);
+                self.tell(source, clock::now().wall_ms, rest, spot, &tools.doors.fanout);
             }
             return Ok(false);
         }
@@ -284,7 +280,7 @@ impl Stream {
         let mut places = [Place::default(); 2];
         for (path, place) in self.sink.paths.iter().zip(&mut places) {
             if let Some(path) = path {
-                *place = tools.rotor.place(&tools.files, path, self.token)?;
+                *place = tools.rotor.place(&tools.doors.files, path, self.token)?;
             }
         }
         let at_ms = clock::now().wall_ms;
@@ -293,13 +289,7 @@ impl Stream {
         fault::pass("pump.placed");
         self.record.publish(&batch);
         fault::pass("pump.published");
-        let doors = Doors {
-            files: &tools.files,
-            fanout: &tools.fanout,
-            null: &tools.null,
-            rendered: &mut tools.rendered,
-        };
-        self.carry_out(&batch, bytes, doors, source)?;
+        self.carry_out(&batch, bytes, &mut tools.doors, source)?;
         Ok(true)
     }
 
@@ -314,13 +304,13 @@ impl Stream {
         if gone > 0 {
             // It was written, for nothing is taken out before. The rest of it follows.
             let rest = recorded.taken.saturating_sub(gone);
-            tools.null.consume(&self.staging, rest).map_err(LogError::Pipe)?;
+            tools.doors.null.consume(&self.staging, rest).map_err(LogError::Pipe)?;
             self.record.commit();
         } else {
             let mut batch = recorded;
             for (path, place) in self.sink.paths.iter().zip(&mut batch.places) {
                 *place = match path {
-                    Some(path) => tools.files.place_again(path, self.token, *place)?,
+                    Some(path) => tools.doors.files.place_again(path, self.token, *place)?,
                     None => Place::default(),
                 };
             }
@@ -330,15 +320,9 @@ impl Stream {
                 self.record.publish(&batch);
             }
             let bytes = look(&mut tools.scratch, &self.staging, batch.taken)?;
-            let doors = Doors {
-                files: &tools.files,
-                fanout: &tools.fanout,
-                null: &tools.null,
-                rendered: &mut tools.rendered,
-            };
-            self.carry_out(&batch, bytes, doors, source)?;
+            self.carry_out(&batch, bytes, &mut tools.doors, source)?;
         }
-        self.guard(&tools.files);
+        self.guard(&tools.doors.files);
         Ok(())
     }
 
@@ -347,7 +331,7 @@ impl Stream {
         &mut self,
         batch: &Batch,
         bytes: &[u8],
-        doors: Doors<'_>,
+        doors: &mut Doors,
         source: &Source,
     ) -> Result<(), LogError> {
         let Doors { files, fanout, null, rendered } = doors;

@@ -64,6 +64,11 @@ impl Queue {
         (skipped.to, skipped.lines) = (to, skipped.lines + lines);
     }
 
+    /// There is nothing to take.
+    pub fn is_empty(&self) -> bool {
+        self.batches.is_empty() && self.lagged == 0
+    }
+
     /// The oldest there is.
     pub fn take(&mut self) -> Option<Delivery> {
         match std::mem::take(&mut self.lagged) {

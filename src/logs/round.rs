@@ -113,7 +113,7 @@ impl Leader {
             return;
         }
         for path in self.hall.rotor.due() {
-            self.outside(|tools| tools.rotor.catch_up(&tools.files, &path));
+            self.outside(|tools| tools.rotor.catch_up(&tools.doors.files, &path));
         }
     }
 

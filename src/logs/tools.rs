@@ -2,6 +2,7 @@
 
 use super::fanout::Fanout;
 use super::file::Files;
+use super::lanes::Lanes;
 use super::rotate::Rotor;
 use super::spec::{SinkSpec, Source};
 use crate::model::StreamKind;
@@ -9,34 +10,44 @@ use crate::sys::pipe::{Null, Scratch};
 use std::io;
 use std::path::Path;
 
-/// Its own pipes and room, and the files of all.
+/// Its own pipes and room, and what all threads share.
 #[derive(Debug)]
 pub struct Tools {
-    /// The log files.
-    pub files: Files,
-    /// What puts them aside.
-    pub rotor: Rotor,
     /// For looking into staging.
     pub scratch: Scratch,
-    /// For emptying it.
-    pub null: Null,
+    /// What puts the files aside.
+    pub rotor: Rotor,
+    /// Large pipes.
+    pub lanes: Lanes,
+    /// Where what was looked at goes.
+    pub doors: Doors,
+}
+
+/// What a batch is carried out with, while its bytes lie in the scratch.
+#[derive(Debug)]
+pub struct Doors {
+    /// The log files.
+    pub files: Files,
     /// Subscribers.
     pub fanout: Fanout,
+    /// For emptying staging.
+    pub null: Null,
     /// Room for rendered bytes.
     pub rendered: Vec<u8>,
 }
 
 impl Tools {
     /// A thread's own, for the files of all.
-    pub fn new(files: Files, rotor: Rotor, fanout: Fanout) -> io::Result<Tools> {
+    pub fn new(files: Files, rotor: Rotor, fanout: Fanout, lanes: Lanes) -> io::Result<Tools> {
         let (scratch, null) = (Scratch::new()?, Null::open()?);
-        Ok(Tools { files, rotor, scratch, null, fanout, rendered: Vec::new() })
+        let doors = Doors { files, fanout, null, rendered: Vec::new() };
+        Ok(Tools { scratch, rotor, lanes, doors })
     }
 
     /// Both streams of an entry write to a sink's files: how these are rotated.
     pub fn enlist(&self, sink: &SinkSpec, source: &Source) {
         for path in files_of(sink) {
-            self.rotor.enlist(&self.files, path, source, &sink.rotate);
+            self.rotor.enlist(&self.doors.files, path, source, &sink.rotate);
         }
     }
 

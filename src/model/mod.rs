@@ -18,6 +18,7 @@ pub mod removed;
 pub mod rotation;
 pub mod select;
 pub mod shapes;
+pub mod skew;
 pub mod snapshot;
 pub mod state;
 pub mod stream;

@@ -224,9 +224,30 @@ pub enum Refusal {
     /// The daemon is shutting down.
     #[error("the daemon is shutting down")]
     ShuttingDown,
+    /// It is about a worker that the daemon does not lead.
+    #[error("{what}")]
+    SetAside {
+        /// Who, why, and what to do.
+        what: String,
+    },
 }
 
 impl Order {
+    /// The word by which it says whom it means.
+    pub fn selected(&self) -> Option<&str> {
+        match self {
+            Order::Stop { select }
+            | Order::Restart { select, .. }
+            | Order::Reload { select, .. }
+            | Order::Delete { select }
+            | Order::Reset { select }
+            | Order::Signal { select, .. } => Some(&select.text),
+            Order::Scale { name, .. } => Some(name),
+            Order::Keyed { order, .. } => order.selected(),
+            Order::Start { .. } | Order::Resurrect { .. } | Order::Shutdown => None,
+        }
+    }
+
     /// Whether it can be asked again with the same outcome, if each worker remembers who has told it.
     pub fn may_be_repeated(&self) -> bool {
         match self {

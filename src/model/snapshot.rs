@@ -39,6 +39,26 @@ pub struct DaemonView {
     /// What people should know beside the fleet: what is wrong with the home, what was found or lost. Sentences.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<String>,
+    /// Workers that it does not lead, as it would die of it or cannot read what is on record of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aside: Vec<SetAside>,
+}
+
+/// A worker that goes on without being led.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetAside {
+    /// PM2's `pm_id`, if it is known.
+    #[serde(default)]
+    pub worker: Option<WorkerId>,
+    /// Its app's name, likewise.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Its process, if there is one.
+    #[serde(default)]
+    pub pid: Option<u32>,
+    /// Who it is, why, and what to do. A sentence.
+    #[serde(default)]
+    pub what: String,
 }
 
 /// One worker: the row of `list` and the monitor, and with its app everything `describe` shows.

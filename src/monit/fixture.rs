@@ -79,6 +79,7 @@ pub fn push(whole: bool, workers: Vec<Arc<WorkerView>>) -> Event {
         restarts: 0,
         version: "0.1.0".into(),
         notices: Vec::new(),
+        aside: Vec::new(),
     };
     Event::News(News::Fleet { whole, workers, removed: Vec::new(), host, daemon })
 }

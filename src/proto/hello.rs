@@ -1,5 +1,6 @@
 //! The first message of both sides.
 
+use crate::model::skew;
 use serde::{Deserialize, Serialize};
 
 /// Number of this protocol; changes only when skipping the unknown is not enough.
@@ -28,7 +29,7 @@ impl Hello {
     pub fn ours() -> Hello {
         Hello {
             protocol: PROTOCOL,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: skew::version().to_owned(),
             features: vec![AGAIN.to_owned()],
             pid: std::process::id(),
         }

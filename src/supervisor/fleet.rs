@@ -39,6 +39,8 @@ pub struct Fleet {
     pub(super) pending: Vec<Pending>,
     /// The next worker's id.
     pub(super) next_id: u32,
+    /// With which they begin.
+    pub(super) first_id: u32,
     /// The next entry.
     pub(super) next_entry: u64,
     /// The highest epoch of those that were removed. New workers begin there: an id may be given out
@@ -53,9 +55,15 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// This entry is somebody's: never to be given out. For those that cannot be understood.
-    pub fn reserve(&mut self, entry: u64) {
-        self.next_entry = self.next_entry.max(entry.saturating_add(1));
+    /// This entry, and this worker's id, are somebody's: never to be given out. For those that are not led.
+    pub fn reserve(&mut self, entry: u64, worker: Option<WorkerId>) {
+        if entry < Run::FIRST_RESERVED {
+            self.next_entry = self.next_entry.max(entry.saturating_add(1));
+        }
+        if let Some(worker) = worker {
+            self.first_id = self.first_id.max(worker.0.saturating_add(1));
+            self.next_id = self.next_id.max(self.first_id);
+        }
     }
 
     /// An empty fleet. `places` are for the file names in views.
@@ -69,6 +77,7 @@ impl Fleet {
             doubts: 0,
             pending: Vec::new(),
             next_id: 0,
+            first_id: 0,
             next_entry: 1,
             past: Epoch::default(),
             starts: 0,

@@ -215,7 +215,7 @@ impl Fleet {
     /// Ids count up; they begin anew when nobody is left.
     fn next_worker(&mut self) -> WorkerId {
         if self.workers.is_empty() {
-            self.next_id = 0;
+            self.next_id = self.first_id;
         }
         let id = WorkerId(self.next_id);
         self.next_id = self.next_id.saturating_add(1);

@@ -1,9 +1,11 @@
 //! Named points where a test lets this process fail, stop or die. In a release build nothing of it is left.
 //!
 //! `PMON_FAULTS` names a directory; a file in it with the name of a point says what happens there: `<deed> [pass] [always]`.
-//! A deed is the name of an errno (the call fails with it), `kill` (SIGKILL) or `stop` (SIGSTOP). It happens at that pass
+//! A deed is the name of an errno (the call fails with it), `kill` (SIGKILL), `abort` (SIGABRT), `panic` or `stop` (SIGSTOP). It happens at that pass
 //! of one process since the file is there, the first if none is given, and once: the file is removed before, so that the
 //! next daemon goes on.
+//! With `for=<what>` only passes with that are counted, where a point says what it is passed with (`pass_with`).
+//! With `program=<part>` only processes whose program's path has that part do it.
 //! With `always` it stays, and happens at that pass and every later one. If there is a file `passed`, the names of points
 //! are added to it, one a line, as processes first pass them. A file `clock` holds two numbers, milliseconds
 //! added to the wall clock and to the boot clock. A few numbers of the product can be set by a file of their name: `settled`.
@@ -36,6 +38,9 @@ pub const POINTS: &[&str] = &[
     "attach.entry",
     "attach.listener",
     "attach.worker",
+    "attach.read",
+    "attach.record",
+    "attach.fed",
     "attach.begun",
     "attach.told",
     "act.pid_file",
@@ -56,6 +61,8 @@ pub const POINTS: &[&str] = &[
     "upgrade.asked",
     "upgrade.keeper_done",
     "upgrade.room",
+    "suspects.led",
+    "run.breath",
     "orphans.sorted",
     "orphans.adopted",
     "rebuild.begun",
@@ -171,6 +178,19 @@ pub fn pass(point: &'static str) {
     drop(at(point));
 }
 
+/// As [`pass`], of something that the plan may choose by name.
+#[inline]
+pub fn pass_with(point: &'static str, what: &str) {
+    drop(at_with(point, what));
+}
+
+/// As [`at`], of something that the plan may choose by name.
+#[cfg(not(debug_assertions))]
+#[inline]
+pub fn at_with(_point: &'static str, _what: &str) -> std::io::Result<()> {
+    Ok(())
+}
+
 /// How much of `len` is done before a point in the middle is passed: half of it if a test runs this, else all.
 #[cfg(not(debug_assertions))]
 #[inline]
@@ -193,7 +213,7 @@ pub fn value(_name: &str, usual: i64) -> i64 {
 }
 
 #[cfg(debug_assertions)]
-pub use planned::{at, clock, half, value};
+pub use planned::{at, at_with, clock, half, value};
 
 #[cfg(debug_assertions)]
 mod planned {
@@ -229,6 +249,11 @@ mod planned {
 
     /// Passes a point: `Err` if a test wants this call to fail.
     pub fn at(point: &'static str) -> io::Result<()> {
+        at_with(point, "")
+    }
+
+    /// As [`at`], of something that the plan may choose by name.
+    pub fn at_with(point: &'static str, what: &str) -> io::Result<()> {
         let Some(plan) = plan() else { return Ok(()) };
         debug_assert!(POINTS.contains(&point), "`{point}` is not in POINTS");
         let mut all = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -243,6 +268,14 @@ mod planned {
             seen.passes = 0;
             return Ok(());
         };
+        let chosen = text.split_whitespace().find_map(|word| word.strip_prefix("for="));
+        let program = text.split_whitespace().find_map(|word| word.strip_prefix("program="));
+        let is_it = |part: &str| {
+            std::fs::read_link("/proc/self/exe").is_ok_and(|path| path.to_string_lossy().contains(part))
+        };
+        if chosen.is_some_and(|chosen| chosen != what) || !program.is_none_or(is_it) {
+            return Ok(());
+        }
         seen.passes += 1;
         let pass = seen.passes;
         let mut words = text.split_whitespace();
@@ -262,6 +295,8 @@ mod planned {
     fn act(deed: &str) -> io::Result<()> {
         let errno = match deed {
             "kill" => return Ok(kill_process(getpid(), Signal::KILL)?),
+            "abort" => std::process::abort(),
+            "panic" => std::panic::panic_any("a test wants this".to_owned()),
             "stop" => return Ok(kill_process(getpid(), Signal::STOP)?),
             "EACCES" => Errno::ACCESS,
             "EAGAIN" => Errno::AGAIN,

@@ -156,21 +156,24 @@ impl Scratch {
             enlarge(&self.reader, SCRATCH);
             return Err(io::ErrorKind::StorageFull.into());
         }
-        self.seen.resize(count, 0);
+        if self.seen.len() < count {
+            self.seen.resize(count, 0);
+        }
         let mut done = 0;
-        while let Some(room) = self.seen.get_mut(done..).filter(|room| !room.is_empty()) {
+        while let Some(room) = self.seen.get_mut(done..count).filter(|room| !room.is_empty()) {
             done += retry_on_intr(|| read(&self.reader, &mut *room))?;
         }
-        Ok(&self.seen)
+        Ok(self.seen.get(..count).unwrap_or_default())
     }
 }
 
-/// Asks for this capacity, then for ever less; a user over its pipe budget keeps what it has.
-fn enlarge(pipe: impl AsFd, wanted: usize) {
+/// Asks for this capacity, then for ever less; a user over its pipe budget keeps what it has. What the pipe holds then.
+pub fn enlarge(pipe: impl AsFd, wanted: usize) -> usize {
     let mut size = wanted;
     while size > capacity(&pipe) && fcntl_setpipe_size(&pipe, size).is_err() {
         size /= 2;
     }
+    capacity(pipe)
 }
 
 #[cfg(test)]

@@ -184,7 +184,7 @@ fn a_reload_over_which_the_daemon_dies_goes_on() {
 }
 
 /// `pmon update` by a copy of the program.
-fn update(home: &TestHome, name: &str) -> (bool, String) {
+pub fn update(home: &TestHome, name: &str) -> (bool, String) {
     let copy = home.work().join(name);
     std::fs::copy(env!("CARGO_BIN_EXE_pmon"), &copy).unwrap();
     let mut update = std::process::Command::new(&copy);
@@ -195,7 +195,7 @@ fn update(home: &TestHome, name: &str) -> (bool, String) {
     (done.status.success(), said)
 }
 
-fn program_of(pid: i32) -> String {
+pub fn program_of(pid: i32) -> String {
     std::fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default().display().to_string()
 }
 
@@ -214,10 +214,16 @@ fn a_new_version_that_hangs_or_dies_at_its_start_makes_room_for_the_old_one() {
         // The first daemon that passes is that of the new program.
         std::fs::write(plan.join("boot.read"), deed).unwrap();
         if round == 1 {
-            // Killed from outside it is tried again and again: the plan ends that.
-            let plan = plan.clone();
+            // Killed from outside it is tried again and again, more often than one that fails would be.
+            let (plan, keeper) = (plan.clone(), crate::rebuild::keeper_pid(&home));
             std::thread::spawn(move || {
-                crate::support::pause_for(Duration::from_millis(700));
+                let mut seen = std::collections::BTreeSet::new();
+                wait_for("a tenth attempt", || {
+                    let path = format!("/proc/{keeper}/task/{keeper}/children");
+                    let children = std::fs::read_to_string(path).map_err(|e| e.to_string())?;
+                    seen.extend(children.split_whitespace().map(str::to_owned));
+                    if seen.len() > 10 { Ok(()) } else { Err(format!("{seen:?}")) }
+                });
                 std::fs::remove_file(plan.join("boot.read")).unwrap();
             });
         }

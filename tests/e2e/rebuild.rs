@@ -70,6 +70,11 @@ impl Load {
         });
     }
 
+    /// Requests so far.
+    pub fn count(&self) -> u32 {
+        self.asked.load(Ordering::Relaxed)
+    }
+
     /// Ends it; what failed.
     pub fn end(self) -> Vec<String> {
         self.stop.store(true, Ordering::Relaxed);
@@ -80,7 +85,7 @@ impl Load {
 const LINES: u32 = 60_000;
 
 /// A worker that writes numbered lines, then waits.
-fn start_writer(home: &TestHome, name: &str) {
+pub fn start_writer(home: &TestHome, name: &str) {
     let script =
         format!("i=0; while [ $i -lt {LINES} ]; do i=$((i+1)); echo line $i; done; echo end; sleep 1000\n");
     let script = home.file(&format!("{name}.sh"), &script);
@@ -89,7 +94,7 @@ fn start_writer(home: &TestHome, name: &str) {
 
 /// Every line exactly once and in order.
 #[track_caller]
-fn check_lines(home: &TestHome, name: &str) {
+pub fn check_lines(home: &TestHome, name: &str) {
     let path = home.path().join(format!("logs/{name}-out.log"));
     let text = wait_for("the last line", || {
         let text = std::fs::read_to_string(&path).map_err(|e| e.to_string())?;
@@ -99,7 +104,7 @@ fn check_lines(home: &TestHome, name: &str) {
     assert!(text == want, "{name}: the file differs: {} bytes instead of {}", text.len(), want.len());
 }
 
-fn start_web(home: &TestHome, port: u16, args: &[&str]) {
+pub fn start_web(home: &TestHome, port: u16, args: &[&str]) {
     need("node", "apt-get install nodejs");
     let script = fixture("server.js").display().to_string();
     let all: Vec<&str> = ["start", &script, "--name", "web"].iter().chain(args).copied().collect();

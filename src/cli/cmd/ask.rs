@@ -6,7 +6,7 @@ use crate::model::Order;
 use crate::model::order::Touched;
 use crate::model::rotation::MODULE;
 use crate::model::select::Candidate;
-use crate::model::snapshot::{DaemonView, WorkerView};
+use crate::model::snapshot::{DaemonView, SetAside, WorkerView};
 use crate::model::usage::HostUsage;
 use crate::model::{Selector, WorkerId, select::SelectError};
 use crate::proto::reply::LogSize;
@@ -28,12 +28,24 @@ pub struct Fleet {
 impl Fleet {
     /// Ids that `select` means.
     pub fn resolve(&self, select: &Selector) -> Result<Vec<WorkerId>, SelectError> {
-        select.resolve(self.workers.iter().map(|w| Candidate {
+        let found = select.resolve(self.workers.iter().map(|w| Candidate {
             id: w.id,
             name: &w.app.name,
             namespace: &w.app.namespace,
             script: &w.app.program.script,
-        }))
+        }));
+        found.or_else(|none| match self.aside(select).filter_map(|one| one.worker).collect::<Vec<_>>() {
+            ids if ids.is_empty() => Err(none),
+            ids => Ok(ids),
+        })
+    }
+
+    /// Those that `select` names of the workers that the daemon does not lead.
+    pub fn aside(&self, select: &Selector) -> impl Iterator<Item = &SetAside> {
+        let text = select.text.clone();
+        self.daemon.aside.iter().filter(move |one| {
+            one.name.as_ref() == Some(&text) || one.worker.is_some_and(|id| id.to_string() == text)
+        })
     }
 
     /// Workers that `select` means.

@@ -6,7 +6,7 @@ use crate::cli::error::CliError;
 use crate::cli::out::{Ui, host, message, table};
 use crate::client::{Client, Notice};
 use crate::config::{self, Caller};
-use crate::model::Selector;
+use crate::model::{Selector, skew};
 use crate::sys::clock;
 use crate::sys::paths::Home;
 use std::path::PathBuf;
@@ -59,7 +59,7 @@ impl Context {
 
     /// A daemon of another version works, but may not know everything that is asked of it.
     fn hint_at_version(&self, client: &mut Client) -> Result<(), CliError> {
-        let ours = env!("CARGO_PKG_VERSION");
+        let ours = skew::version();
         match client.hello().map(|hello| hello.version.clone()) {
             Some(theirs) if theirs != ours => self.warn(format!(
                 "The daemon is version {theirs}, this is {ours}: `pmon update` switches it, the workers go on"

@@ -23,6 +23,12 @@ pub fn run(cx: &Context, args: Args) -> Result<(), CliError> {
         return Err(CliError::Said(format!("{} doesn't exist", args.target)));
     };
     let ours = cx.caller().env;
+    for one in fleet.aside(&select) {
+        cx.warn(&one.what)?;
+    }
+    if workers.is_empty() {
+        return Ok(());
+    }
     // A daemon of an older version does not know: then these rows are missing.
     let logs = ask::log_sizes(&mut client, select).unwrap_or_default();
     let now = clock::now();

@@ -23,6 +23,30 @@ async fn raw_bytes_are_exact() {
 }
 
 #[tokio::test]
+async fn a_stream_that_is_fast_gets_a_large_pipe() {
+    let mut bench = Bench::new();
+    bench.attach(1, bench.sink());
+    let writer = bench.pipe(1, StreamKind::Out, 1);
+    let mut text = b"a line now and then\n".to_vec();
+    write(&writer, &text);
+    bench.settle().await;
+    assert_eq!(pipe::capacity(&writer), 64 << 10);
+    // Lines of all lengths.
+    while pipe::capacity(&writer) < 1 << 20 {
+        let batch = [&b"x".repeat(text.len() * 7919 % 5000), &b"\n"[..]].concat().repeat(20);
+        write(&writer, &batch);
+        text.extend(batch);
+        assert!(text.len() < 1 << 30, "never");
+    }
+    let rest = b"the rest\n".repeat(200_000);
+    write(&writer, &rest);
+    text.extend(rest);
+    drop(writer);
+    bench.closed().await;
+    assert!(bench.read("out.log") == text);
+}
+
+#[tokio::test]
 async fn generations_follow_each_other_in_order() {
     let mut bench = Bench::new();
     bench.attach(1, bench.sink());
