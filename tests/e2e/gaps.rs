@@ -76,22 +76,28 @@ impl Fast {
 
     /// It stands when it has shown these words.
     fn follow_from(&self, words: &str) -> Follower {
-        let (out, err) = (self.home.work().join("seen"), self.home.work().join("told"));
-        let mut command = self.home.command(&[
-            "logs",
-            "fast",
-            "--raw",
-            "--lines",
-            if words == "begun" { "1" } else { "0" },
-        ]);
-        let child = command.stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
-        let child = child.stdin(Stdio::null()).spawn().unwrap();
-        let follower = Follower { child, out, err };
+        let follower = self.spawn("seen", if words == "begun" { "1" } else { "0" });
         wait_for("a subscriber's heading", || match follower.text() {
             text if text.contains(words) => Ok(()),
             text => Err(text),
         });
         follower
+    }
+
+    fn spawn(&self, name: &str, lines: &str) -> Follower {
+        let (out, err) = (self.home.work().join(name), self.home.work().join(format!("{name}-told")));
+        let mut command = self.home.command(&["logs", "fast", "--raw", "--lines", lines]);
+        let child = command.stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
+        Follower { child: child.stdin(Stdio::null()).spawn().unwrap(), out, err }
+    }
+
+    /// An instance that writes until then stops: how many lines that were.
+    fn stop(&self, instance: usize) -> usize {
+        let report = self.report(instance);
+        std::fs::write(report.with_extension("stop"), "").unwrap();
+        let lines =
+            wait_for("the app's report", || std::fs::read_to_string(&report).map_err(|e| e.to_string()));
+        lines.trim().parse().unwrap()
     }
 
     fn report(&self, instance: usize) -> PathBuf {
@@ -160,11 +166,15 @@ impl Follower {
         kill(self.child.id().cast_signed(), signal);
     }
 
+    /// As long as lines come it is waited for the last one.
     fn until(&self, last: usize) {
-        wait_for("the last line", || match self.numbers().last() {
-            Some(number) if *number == last => Ok(()),
-            number => Err(format!("{number:?}; {}", self.told())),
-        });
+        let mut seen = None;
+        while seen != Some(last) {
+            seen = wait_for("the next lines", || match self.numbers().last().copied() {
+                now if now != seen => Ok(now),
+                now => Err(format!("{now:?} of {last}; {}", self.told())),
+            });
+        }
     }
 
     #[track_caller]
@@ -201,10 +211,7 @@ fn falls_behind(die: bool) {
         }
         follower.signal("CONT");
     }
-    let report = fast.report(0);
-    std::fs::write(report.with_extension("stop"), "").unwrap();
-    let lines = wait_for("the app's report", || std::fs::read_to_string(&report).map_err(|e| e.to_string()));
-    let lines: usize = lines.trim().parse().unwrap();
+    let lines = fast.stop(0);
     follower.until(lines - 1);
     follower.assert_each_once(lines);
 }
@@ -291,17 +298,27 @@ fn of_what_a_flush_took_from_a_slow_reader_the_lines_are_told_exactly() {
 
 #[test]
 fn of_an_app_without_files_what_a_slow_reader_missed_is_told_exactly() {
-    const LINES: usize = 10_000;
     let options = ["--output", "/dev/null"];
-    let fast = Fast::start(Plan { lines: LINES, options: &options, width: Some(WIDE), ..Plan::default() });
-    let follower = fast.follow_from("begun");
-    follower.signal("STOP");
+    let fast = Fast::start(Plan { options: &options, width: Some(WIDE), ..Plan::default() });
+    let (slow, quick) = (fast.spawn("slow", "0"), fast.spawn("quick", "0"));
     fast.go();
-    fast.written();
-    follower.signal("CONT");
-    follower.until(LINES - 1);
-    assert!(follower.skipped() > 0, "there is too much for memory");
-    assert_eq!(follower.numbers().len() + follower.skipped(), LINES, "{}", follower.told());
+    // Nothing else tells that the stream stands; what was before is not missing.
+    for follower in [&slow, &quick] {
+        wait_for("the stream to stand", || follower.numbers().last().copied().ok_or_else(|| follower.told()));
+    }
+    slow.signal("STOP");
+    // 20 MB, of which the daemon keeps four.
+    let last = quick.numbers().last().unwrap() + 10_000;
+    wait_for("lines for the other one", || match quick.numbers().last() {
+        Some(now) if *now >= last => Ok(()),
+        now => Err(format!("{now:?} of {last}")),
+    });
+    slow.signal("CONT");
+    let lines = fast.stop(0);
+    slow.until(lines - 1);
+    let numbers = slow.numbers();
+    assert!(slow.skipped() > 0, "there is too much for memory");
+    assert_eq!(numbers.len() + slow.skipped(), lines - numbers[0], "{}", slow.told());
 }
 
 #[test]
@@ -319,13 +336,7 @@ fn instances_that_share_a_file_are_followed_exactly_while_the_daemon_dies() {
         fast.home.kill_daemon();
     }
     for instance in 0..2 {
-        std::fs::write(fast.report(instance).with_extension("stop"), "").unwrap();
-    }
-    for instance in 0..2 {
-        let report = fast.report(instance);
-        let lines =
-            wait_for("the app's report", || std::fs::read_to_string(&report).map_err(|e| e.to_string()));
-        let lines: usize = lines.trim().parse().unwrap();
+        let lines = fast.stop(instance);
         let own = || {
             let text = follower.text();
             let own = text.lines().filter(|line| line.contains(&format!(" w{instance} ")));
@@ -356,6 +367,7 @@ fn a_monitor_that_falls_behind_says_how_many_lines_it_skipped() {
     let cells = |count| std::num::NonZero::new(count).unwrap();
     let screen = Arc::new(Mutex::new(vt100::Parser::new(cells(40), cells(140), 0)));
     let theirs = Arc::clone(&screen);
+    // While the screen is locked its terminal takes nothing.
     std::thread::spawn(move || {
         let mut chunk = [0; 8192];
         while let Ok(count @ 1..) = reader.read(&mut chunk) {
@@ -364,14 +376,14 @@ fn a_monitor_that_falls_behind_says_how_many_lines_it_skipped() {
     });
     let text = || screen.lock().unwrap().screen().contents();
     wait_for("the app's first line", || if text().contains("begun") { Ok(()) } else { Err(text()) });
-    let pid = i32::try_from(monitor.process_id().unwrap()).unwrap();
-    kill(pid, "STOP");
+    let held = screen.lock().unwrap();
     fast.go();
     fast.written();
-    kill(pid, "CONT");
+    drop(held);
     let skipped = wait_for("a word about skipped lines, and the last line", || {
         let text = text();
-        let skipped = before(&text, " lines skipped").filter(|_| text.contains("0000009999 w0"));
+        let skipped =
+            before(&text, " lines skipped").filter(|_| text.contains(&format!("{:010} w0", LINES - 1)));
         skipped.ok_or(text)
     });
     assert!(skipped > 0 && skipped < LINES, "{skipped}");

@@ -101,9 +101,8 @@ fn naive(text: &[u8], asked: Asked) -> Vec<u8> {
 }
 
 fn ours(path: &Path, asked: Asked, threads: usize, timed: bool) -> Vec<u8> {
-    let part = Part::at(path.to_path_buf()).unwrap();
-    let log =
-        Log { path: path.to_path_buf(), stream: StreamKind::Out, spans: vec![part.whole()], dates: None };
+    let part = Part::at(path.to_owned()).unwrap();
+    let log = Log { path: path.to_owned(), stream: StreamKind::Out, spans: vec![part.whole()], dates: None };
     let pattern = Pattern::new(Some(asked.expression), asked.ignore_case, asked.invert, None).unwrap();
     let Asked { before, after, last, .. } = asked;
     let query = Query { pattern, before, after, last, threads, timed, ..Query::default() };
