@@ -125,16 +125,17 @@ fn frames(files: &[Wanted], shelf: &mut Shelf, id: u64) -> Vec<bytes::Bytes> {
         };
         frames.extend(Frame::log(&header, &bytes).ok());
     };
-    for (index, line) in Merged::new(logs.collect(), &query) {
+    let mut lines = Merged::new(logs.collect(), &query);
+    while let Some((index, line)) = lines.line() {
         let at_ms = line.at_ms.unwrap_or_default();
         match &mut group {
             Some((of, since, bytes))
                 if *of == index && at_ms - *since < TOGETHER_MS && bytes.len() < CHUNK =>
             {
-                bytes.extend_from_slice(&line.bytes);
+                bytes.extend_from_slice(line.bytes);
             }
             other => {
-                if let Some(done) = other.replace((index, at_ms, line.bytes)) {
+                if let Some(done) = other.replace((index, at_ms, line.bytes.to_vec())) {
                     close(done);
                 }
             }

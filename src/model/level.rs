@@ -67,6 +67,11 @@ pub fn named(word: &str) -> Option<Level> {
     of_word(word)
 }
 
+/// All words that name a level. A longer one that ends with `Error` names that.
+pub fn words() -> impl Iterator<Item = (&'static str, Level)> {
+    WORDS.into_iter()
+}
+
 fn of_prose(text: &str) -> Option<(Level, Range<usize>)> {
     let mut start = None;
     let mut before = None;

@@ -1,6 +1,6 @@
 //! Where the last finds of a log begin, looked for from its end.
 
-use super::block::{Block, Blocks, LONGEST};
+use super::block::{Block, Blocks, LONGEST, Room};
 use super::narrow::{self, Dating};
 use super::part::Span;
 use super::query::Query;
@@ -12,7 +12,7 @@ use std::fs::File;
 use std::io;
 
 /// What is looked at at once.
-const WINDOW: u64 = 256 << 10;
+const WINDOW: u64 = if cfg!(test) { 400 } else { 256 << 10 };
 
 /// The end of a log that holds its last `n` finds, and what context needs before them.
 pub fn last(
@@ -76,7 +76,9 @@ fn plain(
         buffer.resize(usize::try_from(end - start).map_err(io::Error::other)?, 0);
         let read = tail::read_up_to(file, &mut buffer, start)?;
         let block = Block { offset: start, bytes: buffer.get(..read).unwrap_or_default() };
-        let finds = finds(block, times, query, stream);
+        let dated = query.has_times();
+        let before = if dated { narrow::before(file, (span.from, start), times)? } else { None };
+        let finds = finds(block, times, before, query, stream);
         match finds.len().checked_sub(missing).and_then(|first| finds.get(first)) {
             Some(first) => return Ok((*first, 0)),
             None => missing -= finds.len(),
@@ -94,10 +96,13 @@ fn packed(
     stream: StreamKind,
     n: usize,
 ) -> io::Result<(u64, usize)> {
-    let mut blocks = Blocks::open(span, WINDOW as usize)?;
-    let mut found = VecDeque::new();
-    while let Some(block) = blocks.next()? {
-        found.extend(finds(block, times, query, stream));
+    let (mut blocks, mut room) = (Blocks::open(span)?, Room::default());
+    let (mut found, mut before) = (VecDeque::new(), None);
+    while blocks.next(&mut room, WINDOW as usize)? {
+        found.extend(finds(room.block(), times, before, query, stream));
+        if query.has_times() {
+            before = Dating::new(room.block(), times, before).behind();
+        }
         let excess = found.len().saturating_sub(n);
         found.drain(..excess);
     }
@@ -105,11 +110,17 @@ fn packed(
 }
 
 /// Where in the file the wanted lines of a block begin.
-fn finds(block: Block<'_>, times: &Times, query: &Query, stream: StreamKind) -> Vec<u64> {
+fn finds(
+    block: Block<'_>,
+    times: &Times,
+    before: Option<i64>,
+    query: &Query,
+    stream: StreamKind,
+) -> Vec<u64> {
     let mut lines = Vec::new();
     query.pattern.select(block.bytes, stream, &mut lines);
     if query.has_times() {
-        let dating = Dating::new(block, times);
+        let dating = Dating::new(block, times, before);
         lines.retain(|line| query.wants_time(dating.at(line.start, line.end).0));
     }
     lines.into_iter().map(|line| block.offset + line.start as u64).collect()

@@ -8,6 +8,8 @@ use std::collections::HashMap;
 #[derive(Debug, Default)]
 pub struct Fold {
     runs: HashMap<usize, Run>,
+    /// Memory for the key of a line.
+    key: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -32,17 +34,18 @@ pub struct Repeated {
 
 impl Fold {
     /// Takes in a line. `true`: it is to be shown, behind the run that it ends.
-    pub fn push(&mut self, source: usize, line: &Line, now_ms: i64) -> (Option<Repeated>, bool) {
+    pub fn push(&mut self, source: usize, line: &Line<'_>, now_ms: i64) -> (Option<Repeated>, bool) {
         let at_ms = line.at_ms.unwrap_or(now_ms);
-        let mut key = Vec::with_capacity(line.bytes.len());
-        normalise(&line.bytes, &mut key);
+        self.key.clear();
+        normalise(line.bytes, &mut self.key);
         match self.runs.get_mut(&source) {
-            Some(run) if run.key == key => {
+            Some(run) if run.key == self.key => {
                 run.count += 1;
                 run.last_ms = at_ms;
                 (None, false)
             }
             _other => {
+                let key = std::mem::take(&mut self.key);
                 let run = Run { key, count: 1, first_ms: at_ms, last_ms: at_ms, told: 1 };
                 let ended = self.runs.insert(source, run).and_then(|mut run| run.tell(source));
                 (ended, true)
@@ -86,7 +89,8 @@ mod tests {
     fn a_run_is_shown_once_and_counted() {
         let mut fold = Fold::default();
         let mut push = |source, text: &str, at_ms| {
-            let line = Line { bytes: text.into(), at_ms: Some(at_ms), known: true, hit: true, apart: false };
+            let line =
+                Line { bytes: text.as_bytes(), at_ms: Some(at_ms), known: true, hit: true, apart: false };
             fold.push(source, &line, 0)
         };
         assert_eq!(push(0, "10:00:01 ECONNREFUSED 10.0.0.1\n", 0), (None, true));

@@ -1,8 +1,9 @@
 //! Which lines of a block are wanted: by ripgrep's matcher, which finds a rare literal of the expression first and looks
 //! at lines only there, and by level.
 
+use super::loud::Loud;
 use crate::model::StreamKind;
-use crate::model::level::{self, Level};
+use crate::model::level::Level;
 use grep_matcher::{LineMatchKind, Matcher};
 use grep_regex::{RegexMatcher, RegexMatcherBuilder};
 use std::ops::Range;
@@ -10,14 +11,14 @@ use std::ops::Range;
 /// An expression that is none. The message is the parser's, with a mark at the place.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct PatternError(String);
+pub struct PatternError(pub String);
 
 /// Which lines are wanted; the default wants all.
 #[derive(Debug, Clone, Default)]
 pub struct Pattern {
     matcher: Option<RegexMatcher>,
     invert: bool,
-    level: Option<Level>,
+    level: Option<Loud>,
 }
 
 impl Pattern {
@@ -36,6 +37,7 @@ impl Pattern {
         };
         let matcher = expression.map(compile).transpose()?;
         let invert = invert && matcher.is_some();
+        let level = level.map(Loud::new).transpose()?;
         Ok(Pattern { matcher, invert, level })
     }
 
@@ -64,17 +66,43 @@ impl Pattern {
 
     /// The wanted lines of `block`, which begins and ends with a line, in order; with their ends.
     pub fn select(&self, block: &[u8], stream: StreamKind, found: &mut Vec<Range<usize>>) {
-        match &self.matcher {
-            Some(matcher) if !self.invert => matching(matcher, block, found),
-            Some(matcher) => {
-                let mut hits = Vec::new();
-                matching(matcher, block, &mut hits);
-                others(block, &hits, found);
+        self.ranges(block, stream, &mut |range, is_line| {
+            if is_line {
+                found.push(range);
+            } else {
+                let of_block = |line: Range<usize>| range.start + line.start..range.start + line.end;
+                found.extend(lines(part(block, &range)).map(of_block));
             }
-            None => found.extend(lines(block)),
-        }
-        if self.level.is_some() {
-            found.retain(|line| self.is_loud(part(block, line), stream));
+        });
+    }
+
+    /// The same, but wanted lines that follow each other as one.
+    pub fn select_runs(&self, block: &[u8], stream: StreamKind, found: &mut Vec<Range<usize>>) {
+        self.ranges(block, stream, &mut |range, _| join(range, found));
+    }
+
+    /// Wanted lines, and (`false`) stretches of the block of which all lines are: nobody has looked at these one by one.
+    fn ranges(&self, block: &[u8], stream: StreamKind, show: &mut impl FnMut(Range<usize>, bool)) {
+        let loud = |line: &Range<usize>| self.is_loud(part(block, line), stream);
+        match (&self.matcher, &self.level) {
+            (None, None) => show(0..block.len(), false),
+            (None, Some(least)) => least.ranges(block, stream, show),
+            (Some(matcher), _) if !self.invert => matching(matcher, block, |line| {
+                if loud(&line) {
+                    show(line, true);
+                }
+            }),
+            (Some(matcher), level) => {
+                let mut hits = Vec::new();
+                matching(matcher, block, |line| join(line, &mut hits));
+                between(block, &hits, |range| match level {
+                    None => show(range, false),
+                    Some(_) => lines(part(block, &range))
+                        .map(|line| range.start + line.start..range.start + line.end)
+                        .filter(loud)
+                        .for_each(|line| show(line, true)),
+                });
+            }
         }
     }
 
@@ -86,14 +114,12 @@ impl Pattern {
     }
 
     fn is_loud(&self, line: &[u8], stream: StreamKind) -> bool {
-        let Some(least) = self.level else { return true };
-        // A level stands near the beginning; what follows may be long.
-        let head = line.get(..4096).unwrap_or(line);
-        level::of_line(&String::from_utf8_lossy(head), stream) >= least
+        self.level.as_ref().is_none_or(|least| least.admits(line, stream))
     }
 }
 
-fn matching(matcher: &RegexMatcher, block: &[u8], found: &mut Vec<Range<usize>>) {
+/// The lines of a block that match.
+pub fn matching(matcher: &RegexMatcher, block: &[u8], mut show: impl FnMut(Range<usize>)) {
     let mut at = 0;
     while let Some(rest) = block.get(at..).filter(|rest| !rest.is_empty()) {
         let (place, sure) = match matcher.find_candidate_line(rest) {
@@ -108,18 +134,28 @@ fn matching(matcher: &RegexMatcher, block: &[u8], found: &mut Vec<Range<usize>>)
         if sure || matcher.is_match(text).unwrap_or(false) {
             // A match of nothing behind the last line end is no line.
             if !line.is_empty() {
-                found.push(line);
+                show(line);
             }
         }
     }
 }
 
-/// The lines between these.
-fn others(block: &[u8], hits: &[Range<usize>], found: &mut Vec<Range<usize>>) {
+/// What lies between these.
+pub fn between(block: &[u8], hits: &[Range<usize>], mut show: impl FnMut(Range<usize>)) {
     let mut at = 0;
     for hit in hits.iter().chain([&(block.len()..block.len())]) {
-        found.extend(lines(part(block, &(at..hit.start))).map(|line| at + line.start..at + line.end));
+        if at < hit.start {
+            show(at..hit.start);
+        }
         at = hit.end;
+    }
+}
+
+/// Adds a range, to the last one if it begins where that ends.
+pub fn join(range: Range<usize>, found: &mut Vec<Range<usize>>) {
+    match found.last_mut() {
+        Some(last) if last.end == range.start => last.end = range.end,
+        _ => found.push(range),
     }
 }
 

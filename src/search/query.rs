@@ -19,6 +19,8 @@ pub struct Query {
     pub after: usize,
     /// Lines' times are wanted, also where only one log is read.
     pub timed: bool,
+    /// So many threads may help.
+    pub threads: usize,
 }
 
 impl Query {
@@ -30,6 +32,11 @@ impl Query {
     /// A line of this time is wanted.
     pub fn wants_time(&self, at_ms: i64) -> bool {
         self.since.is_none_or(|since| at_ms >= since) && self.until.is_none_or(|until| at_ms < until)
+    }
+
+    /// Lines near finds are wanted.
+    pub fn has_context(&self) -> bool {
+        self.before > 0 || self.after > 0
     }
 
     /// It has limits of time.

@@ -29,6 +29,21 @@ pub struct Totals {
 }
 
 impl Totals {
+    fn add(&mut self, stream: StreamKind, line: &Line<'_>, head: &[u8]) {
+        self.lines += 1;
+        self.bytes += line.bytes.len() as u64;
+        self.err_lines += u64::from(stream == StreamKind::Err);
+        match level::of_line(&String::from_utf8_lossy(head), stream) {
+            Level::Error => self.errors += 1,
+            Level::Warn => self.warnings += 1,
+            Level::Info | Level::Debug => {}
+        }
+        if let Some(at) = line.at_ms {
+            let (first, last) = self.span.unwrap_or((at, at));
+            self.span = Some((first.min(at), last.max(at)));
+        }
+    }
+
     /// Lines a second, over the time they span; `None` if that is shorter than a second.
     pub fn rate(&self) -> Option<f32> {
         let (first, last) = self.span?;
@@ -42,35 +57,28 @@ impl Totals {
 pub struct Stats {
     apps: BTreeMap<String, Totals>,
     repeated: HashMap<Vec<u8>, (u64, Vec<u8>)>,
+    /// Memory for the key of a line.
+    key: Vec<u8>,
 }
 
 impl Stats {
     /// Counts a line of an app.
-    pub fn push(&mut self, app: &str, stream: StreamKind, line: &Line) {
-        if !self.apps.contains_key(app) {
-            self.apps.insert(app.to_owned(), Totals::default());
+    pub fn push(&mut self, app: &str, stream: StreamKind, line: &Line<'_>) {
+        let head = line.bytes.get(..HEAD).unwrap_or(line.bytes);
+        match self.apps.get_mut(app) {
+            Some(totals) => totals.add(stream, line, head),
+            None => self.apps.entry(app.to_owned()).or_default().add(stream, line, head),
         }
-        let head = line.bytes.get(..HEAD).unwrap_or(&line.bytes);
-        if let Some(totals) = self.apps.get_mut(app) {
-            totals.lines += 1;
-            totals.bytes += line.bytes.len() as u64;
-            totals.err_lines += u64::from(stream == StreamKind::Err);
-            match level::of_line(&String::from_utf8_lossy(head), stream) {
-                Level::Error => totals.errors += 1,
-                Level::Warn => totals.warnings += 1,
-                Level::Info | Level::Debug => {}
-            }
-            if let Some(at) = line.at_ms {
-                let (first, last) = totals.span.unwrap_or((at, at));
-                totals.span = Some((first.min(at), last.max(at)));
-            }
+        self.key.clear();
+        normalise(head, &mut self.key);
+        if let Some((count, _)) = self.repeated.get_mut(&self.key) {
+            *count += 1;
+            return;
         }
-        let mut key = Vec::new();
-        normalise(head, &mut key);
-        if self.repeated.len() >= DIFFERENT && !self.repeated.contains_key(&key) {
+        if self.repeated.len() >= DIFFERENT {
             self.forget_rare();
         }
-        self.repeated.entry(key).or_insert_with(|| (0, head.trim_ascii_end().to_vec())).0 += 1;
+        self.repeated.insert(self.key.clone(), (1, head.trim_ascii_end().to_vec()));
     }
 
     /// By app.
@@ -101,8 +109,8 @@ impl Stats {
 mod tests {
     use super::*;
 
-    fn line(text: &str, at_ms: i64) -> Line {
-        Line { bytes: text.into(), at_ms: Some(at_ms), known: true, hit: true, apart: false }
+    fn line(text: &str, at_ms: i64) -> Line<'_> {
+        Line { bytes: text.as_bytes(), at_ms: Some(at_ms), known: true, hit: true, apart: false }
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 const BLOCK: u64 = 64 << 10;
+/// Most lines end within so much.
+const LINE: u64 = 2 << 10;
 
 /// Where the last `n` lines between `from` and `end` begin, and how many lines fewer there are. An unfinished last line
 /// counts.
@@ -34,14 +36,15 @@ pub fn start_of_last(file: &File, from: u64, end: u64, n: usize) -> io::Result<(
 
 /// The first line that begins at `offset` or behind it, before `end`; `end` if none does.
 pub fn line_from(file: &File, offset: u64, end: u64) -> io::Result<u64> {
-    let mut block = vec![0; BLOCK as usize];
-    let mut position = offset.saturating_sub(1);
     if offset == 0 {
         return Ok(0);
     }
+    let mut block = Vec::new();
+    let mut position = offset - 1;
     while position < end {
-        let length = (end - position).min(BLOCK) as usize;
-        let read = read_up_to(file, block.get_mut(..length).unwrap_or_default(), position)?;
+        let most = if block.is_empty() { LINE } else { BLOCK };
+        block.resize((end - position).min(most) as usize, 0);
+        let read = read_up_to(file, &mut block, position)?;
         if let Some(at) = memchr::memchr(b'\n', block.get(..read).unwrap_or_default()) {
             return Ok((position + at as u64 + 1).min(end));
         }

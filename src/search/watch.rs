@@ -12,7 +12,7 @@ const LONGEST: usize = 1 << 20;
 #[derive(Debug, Default)]
 pub struct Watch {
     unfinished: Vec<u8>,
-    before: VecDeque<Line>,
+    before: VecDeque<(Vec<u8>, i64)>,
     owed: usize,
     shown: bool,
     apart: bool,
@@ -26,7 +26,7 @@ impl Watch {
         stream: StreamKind,
         bytes: &[u8],
         at_ms: i64,
-        show: &mut impl FnMut(Line),
+        show: &mut impl FnMut(Line<'_>),
     ) {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             self.unfinished.extend_from_slice(piece);
@@ -43,21 +43,19 @@ impl Watch {
         stream: StreamKind,
         bytes: Vec<u8>,
         at_ms: i64,
-        show: &mut impl FnMut(Line),
+        show: &mut impl FnMut(Line<'_>),
     ) {
-        let hit = query.pattern.wants(&bytes, stream);
-        let line = Line { bytes, at_ms: Some(at_ms), known: true, hit, apart: false };
-        if hit {
-            for line in std::mem::take(&mut self.before) {
-                self.tell(line, show);
+        if query.pattern.wants(&bytes, stream) {
+            for (bytes, at_ms) in std::mem::take(&mut self.before) {
+                self.tell(&bytes, at_ms, false, show);
             }
-            self.tell(line, show);
+            self.tell(&bytes, at_ms, true, show);
             self.owed = query.after;
         } else if self.owed > 0 {
             self.owed -= 1;
-            self.tell(line, show);
+            self.tell(&bytes, at_ms, false, show);
         } else {
-            self.before.push_back(line);
+            self.before.push_back((bytes, at_ms));
             if self.before.len() > query.before {
                 self.before.pop_front();
                 // Without context nobody asks what is left out.
@@ -66,10 +64,10 @@ impl Watch {
         }
     }
 
-    fn tell(&mut self, mut line: Line, show: &mut impl FnMut(Line)) {
-        line.apart = std::mem::take(&mut self.apart) && self.shown;
+    fn tell(&mut self, bytes: &[u8], at_ms: i64, hit: bool, show: &mut impl FnMut(Line<'_>)) {
+        let apart = std::mem::take(&mut self.apart) && self.shown;
         self.shown = true;
-        show(line);
+        show(Line { bytes, at_ms: Some(at_ms), known: true, hit, apart });
     }
 }
 

@@ -38,6 +38,7 @@ mod rebuild;
 mod reload;
 mod rotate;
 mod runtimes;
+mod searching;
 mod secrets;
 mod skew;
 mod sockets;

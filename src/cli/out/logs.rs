@@ -1,7 +1,7 @@
 //! Log lines: prefixes, JSON, `key=value`, raw. Bytes go through as they came; only a prefix is added.
 
 use super::colour::{self, Colour};
-use super::date;
+use super::frame::{Frame, Source, object};
 use super::grid::Cell;
 use crate::fmt;
 use crate::model::change::{Change, What};
@@ -9,11 +9,13 @@ use crate::proto::LogHeader;
 use crate::proto::push::StreamKind;
 use crate::search::Pattern;
 use memchr::memmem;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::time::Duration;
 
 /// Narrowest prefix.
 const PREFIX: usize = 10;
+/// Frames of so many sources are remembered.
+const FRAMES: usize = 64;
 
 /// In which form.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +33,8 @@ pub enum Form {
     KeyValue,
 }
 
-/// Makes text of batches. Remembers only how wide prefixes are and which line is unfinished.
+/// Makes text of batches. Remembers only how wide prefixes are, what goes around each source's lines, and which line is
+/// unfinished.
 #[derive(Debug)]
 pub struct LogPrinter {
     form: Form,
@@ -39,8 +42,9 @@ pub struct LogPrinter {
     found: Pattern,
     colour: Colour,
     width: usize,
+    frames: Vec<Frame>,
     /// The source whose last line has no end yet.
-    open: Option<(String, StreamKind)>,
+    open: Option<Source>,
     lines: u32,
 }
 
@@ -64,8 +68,8 @@ impl LogPrinter {
         colour: Colour,
     ) -> LogPrinter {
         let longest = sources.iter().map(|s| Cell::plain(s).width() + 1).max().unwrap_or(0);
-        let found = Pattern::default();
-        LogPrinter { form, highlight, found, colour, width: longest.max(PREFIX), open: None, lines }
+        let (found, frames) = (Pattern::default(), Vec::new());
+        LogPrinter { form, highlight, found, colour, width: longest.max(PREFIX), frames, open: None, lines }
     }
 
     /// Marks what an expression finds, every place of it.
@@ -73,35 +77,61 @@ impl LogPrinter {
         LogPrinter { found, ..self }
     }
 
-    /// The text of one batch read at `now_ms`.
-    pub fn batch(&mut self, header: &LogHeader, bytes: &[u8], now_ms: i64) -> Piece {
-        let mut out = Vec::with_capacity(bytes.len() + 64);
-        self.file_head(header, &mut out);
-        let label = label(header);
-        let mut rest = bytes;
-        if self.form == Form::Raw && self.open.is_none() && !self.marks() {
-            let whole = memchr::memrchr(b'\n', bytes).map_or(0, |at| at + 1);
-            let (lines, unfinished) = bytes.split_at(whole);
-            out.extend_from_slice(lines);
-            rest = unfinished;
+    /// A source's lines belong on stderr.
+    pub fn is_for_stderr(&self, header: &LogHeader) -> bool {
+        self.form == Form::Raw && header.stream == StreamKind::Err
+    }
+
+    /// Whole lines are shown as they are.
+    pub fn changes_nothing(&self) -> bool {
+        self.form == Form::Raw && self.open.is_none() && !self.marks()
+    }
+
+    /// Adds the text of one batch read at `now_ms`.
+    pub fn batch(&mut self, header: &LogHeader, bytes: &[u8], now_ms: i64, out: &mut Vec<u8>) {
+        self.file_head(header, out);
+        if bytes.is_empty() {
+            return;
         }
-        for line in rest.split_inclusive(|b| *b == b'\n') {
-            let source = (label.clone(), header.stream);
-            let goes_on = self.open.as_ref() == Some(&source);
-            if self.open.is_some() && !goes_on {
-                out.push(b'\n');
-            }
-            let ended = line.ends_with(b"\n");
-            let text = line.strip_suffix(b"\n").unwrap_or(line);
-            self.line(header, text, goes_on, now_ms, &mut out);
+        let mut goes_on = self.open.as_ref().is_some_and(|open| open.is_of(header));
+        if self.open.take().is_some() && !goes_on {
+            out.push(b'\n');
+        }
+        let mut whole = bytes.ends_with(b"\n");
+        if self.changes_nothing() {
+            out.extend_from_slice(bytes);
+        } else {
             // An object a line is whole in itself, so a long line becomes several objects.
-            let whole = ended || self.form == Form::Json;
-            if whole {
-                out.push(b'\n');
+            let cut = self.form == Form::Json && !whole;
+            let frame = self.frame(header, now_ms);
+            let mut start = 0;
+            for end in memchr::memchr_iter(b'\n', bytes).chain((!whole).then_some(bytes.len())) {
+                self.line(&frame, bytes.get(start..end).unwrap_or_default(), goes_on, out);
+                if end < bytes.len() || cut {
+                    out.push(b'\n');
+                }
+                (start, goes_on) = (end + 1, false);
             }
-            self.open = if whole { None } else { Some(source) };
+            self.frames.push(frame);
+            whole |= cut;
         }
-        Piece { to_stderr: self.form == Form::Raw && header.stream == StreamKind::Err, bytes: out }
+        self.open = (!whole).then(|| Source::of(header));
+    }
+
+    /// What goes around its lines; to be pushed back.
+    fn frame(&mut self, header: &LogHeader, now_ms: i64) -> Frame {
+        let known = self.frames.iter().position(|frame| frame.is_of(header));
+        if let Some(at) = known {
+            let mut frame = self.frames.swap_remove(at);
+            frame.turn_to(&self.form, header, now_ms, self.colour);
+            return frame;
+        }
+        let width = self.width;
+        let frame = Frame::new(&self.form, header, now_ms, &mut self.width, self.colour);
+        if self.width != width || self.frames.len() >= FRAMES {
+            self.frames.clear();
+        }
+        frame
     }
 
     /// Something that happened: only the JSON form tells.
@@ -148,9 +178,9 @@ impl LogPrinter {
             seconds @ 1..60 => format!("… × {} in {seconds} s", grouped(count)),
             _ => format!("… × {} in {}", grouped(count), fmt::clock_span(lasted)),
         };
-        let mut piece = self.batch(header, format!("{text}\n").as_bytes(), 0);
-        piece.to_stderr = false;
-        piece
+        let mut bytes = Vec::new();
+        self.batch(header, format!("{text}\n").as_bytes(), 0, &mut bytes);
+        Piece { to_stderr: false, bytes }
     }
 
     fn file_head(&mut self, header: &LogHeader, out: &mut Vec<u8>) {
@@ -168,41 +198,17 @@ impl LogPrinter {
         }
     }
 
-    fn line(&mut self, header: &LogHeader, text: &[u8], goes_on: bool, now_ms: i64, out: &mut Vec<u8>) {
-        match self.form.clone() {
-            Form::Json => out.extend_from_slice(json_line(header, text, now_ms).as_bytes()),
+    fn line(&self, frame: &Frame, text: &[u8], goes_on: bool, out: &mut Vec<u8>) {
+        match self.form {
+            Form::Json => object_line(frame, text, out),
             Form::Raw => self.message(text, out),
-            Form::KeyValue => {
+            Form::KeyValue | Form::Prefixed { .. } => {
                 if !goes_on {
-                    out.extend_from_slice(key_values(header, now_ms).as_bytes());
-                }
-                self.message(text, out);
-            }
-            Form::Prefixed { timestamp } => {
-                if !goes_on {
-                    let time = timestamp.filter(|_| !header.history || header.at_ms.is_some());
-                    out.extend_from_slice(self.prefix(header, time.as_deref(), now_ms).as_bytes());
+                    out.extend_from_slice(frame.before.as_bytes());
                 }
                 self.message(text, out);
             }
         }
-    }
-
-    fn prefix(&mut self, header: &LogHeader, timestamp: Option<&str>, now_ms: i64) -> String {
-        let label = label(header);
-        let length = Cell::plain(&label).width();
-        self.width = self.width.max(length + 1);
-        let pad = " ".repeat(self.width - length);
-        let style = match (header.worker, header.stream) {
-            (None, _) => colour::OWN,
-            (Some(_), StreamKind::Out) => colour::OUT,
-            (Some(_), StreamKind::Err) => colour::ERR,
-        };
-        let time = timestamp.map(|format| {
-            let shown = date::format(&date::local(header.at_ms.unwrap_or(now_ms)), format);
-            format!("{} ", self.colour.paint(colour::FAINT, shown))
-        });
-        format!("{}{}", time.unwrap_or_default(), self.colour.paint(style, format!("{label}{pad} | ")))
     }
 
     /// Something may be marked in lines.
@@ -254,59 +260,23 @@ pub fn grouped(count: u64) -> String {
     out
 }
 
-/// `0|web`, or the daemon's name. Control characters are taken out of it.
-fn label(header: &LogHeader) -> String {
-    let name = header.name.replace(char::is_control, " ");
-    match header.worker {
-        Some(id) => format!("{id}|{name}"),
-        None => name,
-    }
-}
-
-fn json_line(header: &LogHeader, text: &[u8], now_ms: i64) -> String {
+fn object_line(frame: &Frame, text: &[u8], out: &mut Vec<u8>) {
     let message = String::from_utf8_lossy(text);
-    if header.history && is_object_of_ours(&message) {
-        return message.into_owned();
+    if frame.history && is_object_of_ours(&message) {
+        return out.extend_from_slice(message.as_bytes());
     }
-    let kind = match header.stream {
-        StreamKind::Out => "out",
-        StreamKind::Err => "err",
-    };
-    // When a line of a file was written is not known: no timestamp rather than a wrong one.
-    let at = if header.history { header.at_ms } else { header.at_ms.or(Some(now_ms)) };
-    let mut fields = vec![("message", Value::from(message))];
-    fields.extend(at.map(|ms| ("timestamp", Value::from(fmt::iso_utc(ms)))));
-    fields.push(("type", kind.into()));
-    fields.push(("process_id", header.worker.map_or_else(|| header.name.as_str().into(), |id| id.0.into())));
-    fields.push(("app_name", header.name.as_str().into()));
-    object(fields)
+    out.extend_from_slice(frame.before.as_bytes());
+    let length = out.len();
+    if serde_json::to_writer(&mut *out, &message).is_err() {
+        // Memory takes everything, and text is always JSON.
+        out.truncate(length);
+    }
+    out.extend_from_slice(frame.behind.as_bytes());
 }
 
 /// A line of a file that was written with `log_type: json`: it is what would be made of it.
 fn is_object_of_ours(line: &str) -> bool {
     line.starts_with(r#"{"message":"#) && line.ends_with('}') && line.contains(r#","process_id":"#)
-}
-
-fn key_values(header: &LogHeader, now_ms: i64) -> String {
-    let kind = match header.stream {
-        StreamKind::Out => "out",
-        StreamKind::Err => "error",
-    };
-    let at = date::local(header.at_ms.unwrap_or(now_ms));
-    let mut out = String::new();
-    if !header.history || header.at_ms.is_some() {
-        out.push_str(&format!("timestamp={} ", date::format(&at, "YYYY-MM-DD-HH:mm:ssZZ")));
-    }
-    out.push_str(&format!("app={} ", header.name));
-    if let Some(id) = header.worker {
-        out.push_str(&format!("id={id} type={kind} "));
-    }
-    out + "message="
-}
-
-fn object(fields: impl IntoIterator<Item = (&'static str, Value)>) -> String {
-    let map: Map<String, Value> = fields.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
-    Value::Object(map).to_string()
 }
 
 #[cfg(test)]
@@ -342,16 +312,22 @@ mod tests {
         String::from_utf8_lossy(&piece.bytes).into_owned()
     }
 
+    fn printed(printer: &mut LogPrinter, header: &LogHeader, bytes: &[u8]) -> String {
+        let mut out = Vec::new();
+        printer.batch(header, bytes, AT, &mut out);
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
     #[test]
     fn prefixes_align_with_the_longest_name() {
         let mut p = printer(Form::Prefixed { timestamp: None }, false);
         let out = header(Some(0), "timeline-app", StreamKind::Out);
-        assert_eq!(text(&p.batch(&out, b"one\ntwo\n", AT)), "0|timeline-app  | one\n0|timeline-app  | two\n");
+        assert_eq!(printed(&mut p, &out, b"one\ntwo\n"), "0|timeline-app  | one\n0|timeline-app  | two\n");
         let own = header(None, "pmon", StreamKind::Out);
-        assert_eq!(text(&p.batch(&own, b"x\n", AT)), "pmon            | x\n");
+        assert_eq!(printed(&mut p, &own, b"x\n"), "pmon            | x\n");
         let longer = header(Some(11), "a-new-longer-name", StreamKind::Err);
-        assert_eq!(text(&p.batch(&longer, b"x\n", AT)), "11|a-new-longer-name  | x\n");
-        assert_eq!(text(&p.batch(&own, b"x\n", AT)), "pmon                  | x\n");
+        assert_eq!(printed(&mut p, &longer, b"x\n"), "11|a-new-longer-name  | x\n");
+        assert_eq!(printed(&mut p, &own, b"x\n"), "pmon                  | x\n");
     }
 
     #[test]
@@ -359,15 +335,16 @@ mod tests {
         let mut p = printer(Form::Prefixed { timestamp: Some("YYYY".into()) }, false);
         let mut h = header(Some(0), "a", StreamKind::Out);
         (h.path, h.history, h.at_ms) = (Some("/h/logs/a-out.log".into()), true, None);
-        assert_eq!(text(&p.batch(&h, b"x\n", AT)), "/h/logs/a-out.log last 3 lines:\n0|a             | x\n");
-        assert_eq!(text(&p.batch(&h, b"", AT)), "/h/logs/a-out.log last 3 lines:\n");
+        assert_eq!(printed(&mut p, &h, b"x\n"), "/h/logs/a-out.log last 3 lines:\n0|a             | x\n");
+        assert_eq!(printed(&mut p, &h, b""), "/h/logs/a-out.log last 3 lines:\n");
     }
 
     #[test]
     fn bytes_that_are_no_text_go_through() {
         let mut p = printer(Form::Raw, false);
-        let piece = p.batch(&header(Some(0), "a", StreamKind::Err), b"\xff\x00\x1b[31m\r\n", AT);
-        assert_eq!(piece, Piece { to_stderr: true, bytes: b"\xff\x00\x1b[31m\r\n".to_vec() });
+        let (err, mut out) = (header(Some(0), "a", StreamKind::Err), Vec::new());
+        p.batch(&err, b"\xff\x00\x1b[31m\r\n", AT, &mut out);
+        assert_eq!((p.is_for_stderr(&err), out), (true, b"\xff\x00\x1b[31m\r\n".to_vec()));
     }
 
     #[test]
@@ -377,7 +354,7 @@ mod tests {
         let b = header(Some(1), "b", StreamKind::Out);
         let mut shown = String::new();
         for (h, bytes) in [(&a, "be"), (&a, "gin\n"), (&a, "cut"), (&b, "other\n"), (&a, "rest\n")] {
-            shown.push_str(&text(&p.batch(h, bytes.as_bytes(), AT)));
+            shown.push_str(&printed(&mut p, h, bytes.as_bytes()));
         }
         assert_eq!(
             shown,
@@ -390,7 +367,7 @@ mod tests {
         let mut p = printer(Form::Json, true);
         let h = header(Some(0), "timeline-app", StreamKind::Err);
         assert_eq!(
-            text(&p.batch(&h, b"an \"err\"\xff\npart", AT)),
+            printed(&mut p, &h, b"an \"err\"\xff\npart"),
             "{\"message\":\"an \\\"err\\\"\u{fffd}\",\"timestamp\":\"2026-11-22T09:50:00.480Z\",\"type\":\"err\",\
              \"process_id\":0,\"app_name\":\"timeline-app\"}\n\
              {\"message\":\"part\",\"timestamp\":\"2026-11-22T09:50:00.480Z\",\"type\":\"err\",\
@@ -409,20 +386,20 @@ mod tests {
     fn key_values_name_everything() {
         let mut p = printer(Form::KeyValue, false);
         let h = header(Some(0), "timeline-app", StreamKind::Err);
-        let shown = text(&p.batch(&h, b"x y\n", AT));
+        let shown = printed(&mut p, &h, b"x y\n");
         let (time, rest) = shown.split_once(" app=").unwrap();
         assert!(time.starts_with("timestamp=2026-11-2"), "{time}");
         assert_eq!(rest, "timeline-app id=0 type=error message=x y\n");
-        let own = text(&p.batch(&header(None, "pmon", StreamKind::Out), b"x\n", AT));
+        let own = printed(&mut p, &header(None, "pmon", StreamKind::Out), b"x\n");
         assert!(own.ends_with(" app=pmon message=x\n"), "{own}");
     }
 
     #[test]
     fn the_first_find_is_highlighted_and_only_in_colour() {
         let h = header(Some(0), "a", StreamKind::Out);
-        let coloured = text(&printer(Form::Raw, true).batch(&h, b"an err or err\n", AT));
+        let coloured = printed(&mut printer(Form::Raw, true), &h, b"an err or err\n");
         assert_eq!(coloured, "an \u{1b}[100merr\u{1b}[0m or err\n");
-        assert_eq!(text(&printer(Form::Raw, false).batch(&h, b"an err\n", AT)), "an err\n");
+        assert_eq!(printed(&mut printer(Form::Raw, false), &h, b"an err\n"), "an err\n");
     }
 
     #[test]
@@ -431,7 +408,7 @@ mod tests {
         let print = |colour| {
             let pattern = Pattern::new(Some("[0-9]+"), false, false, None).unwrap();
             let printer = LogPrinter::new(Form::Raw, 3, None, &[], Colour(colour));
-            text(&printer.marking(pattern).batch(&h, b"a 1 b 22\nnone\n", AT))
+            printed(&mut printer.marking(pattern), &h, b"a 1 b 22\nnone\n")
         };
         let (on, off) = ("\u{1b}[1m\u{1b}[31m", "\u{1b}[0m");
         assert_eq!(print(true), format!("a {on}1{off} b {on}22{off}\nnone\n"));
@@ -441,7 +418,7 @@ mod tests {
     #[test]
     fn prefixes_are_coloured_by_stream() {
         let mut p = printer(Form::Prefixed { timestamp: None }, true);
-        let shown = text(&p.batch(&header(Some(0), "a", StreamKind::Err), b"x\n", AT));
+        let shown = printed(&mut p, &header(Some(0), "a", StreamKind::Err), b"x\n");
         assert_eq!(shown, "\u{1b}[31m0|a             | \u{1b}[0mx\n");
     }
 }

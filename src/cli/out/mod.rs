@@ -5,6 +5,7 @@
 pub mod colour;
 pub mod date;
 pub mod describe;
+pub mod frame;
 pub mod grid;
 pub mod host;
 pub mod inspect;

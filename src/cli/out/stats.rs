@@ -62,8 +62,9 @@ mod tests {
     fn apps_and_repeated_lines_are_counted() {
         let mut stats = Stats::default();
         for n in 0..2000 {
-            let bytes = format!("ERROR refused {n}\n").into_bytes();
-            let line = Line { bytes, at_ms: Some(n * 10), known: true, hit: true, apart: false };
+            let text = format!("ERROR refused {n}\n");
+            let line =
+                Line { bytes: text.as_bytes(), at_ms: Some(n * 10), known: true, hit: true, apart: false };
             stats.push("web", StreamKind::Out, &line);
         }
         insta::assert_snapshot!(text(&stats, Colour(false)), @"

@@ -1,6 +1,8 @@
 //! Whole searches against the naive way: read everything, look at every line.
 
-use super::{Line, Log, Merged, Part, Pattern, Query, Shelf};
+mod naive;
+
+use super::{Log, Merged, Part, Pattern, Query, Shelf};
 use crate::model::StreamKind;
 use crate::model::mark::{Mark, sidecar};
 use flate2::Compression;
@@ -52,15 +54,35 @@ impl Rotated {
     }
 }
 
-fn run(logs: Vec<Log>, query: &Query) -> Vec<(usize, Line)> {
+/// A line as it was shown, and when it was written.
+type Shown = (Vec<u8>, Option<i64>, bool);
+
+/// The same with threads and without.
+fn run(logs: Vec<Log>, query: &Query) -> Vec<Shown> {
+    let shown = [0, 2].map(|threads| run_with(logs.clone(), &Query { threads, ..query.clone() }));
+    let [alone, others @ ..] = &shown;
+    for other in others {
+        assert!(joined(other) == joined(alone));
+    }
+    alone.clone()
+}
+
+fn joined(lines: &[Shown]) -> Vec<u8> {
+    lines.iter().flat_map(|(bytes, _, _)| bytes).copied().collect()
+}
+
+fn run_with(logs: Vec<Log>, query: &Query) -> Vec<Shown> {
     let mut merged = Merged::new(logs, query);
-    let lines: Vec<(usize, Line)> = merged.by_ref().collect();
+    let mut lines = Vec::new();
+    while let Some((_, line)) = merged.line() {
+        lines.push((line.bytes.to_vec(), line.at_ms, line.known));
+    }
     assert!(merged.trouble().is_empty());
     lines
 }
 
-fn text(lines: &[(usize, Line)]) -> String {
-    lines.iter().map(|(_, line)| String::from_utf8_lossy(&line.bytes)).collect()
+fn text(lines: &[Shown]) -> String {
+    lines.iter().map(|(bytes, _, _)| String::from_utf8_lossy(bytes)).collect()
 }
 
 fn grep(expression: &str) -> Pattern {
@@ -177,10 +199,10 @@ fn lines_without_times_are_dated_by_marks() {
     let marks = [(0, 1000), (4, 5000), (8, 9000)].map(|(offset, at_ms)| Mark { inode, offset, at_ms });
     let bytes: Vec<u8> = marks.iter().flat_map(|mark| mark.to_bytes()).collect();
     std::fs::write(sidecar(&rotated.path()), bytes).unwrap();
-    let query = Query { since: Some(2000), until: Some(6000), ..Query::default() };
+    let query = Query { since: Some(2000), until: Some(6000), timed: true, ..Query::default() };
     let found = run(vec![rotated.log()], &query);
     assert_eq!(text(&found), "two\n");
-    assert_eq!((found[0].1.at_ms, found[0].1.known), (Some(5000), true));
+    assert_eq!((found[0].1, found[0].2), (Some(5000), true));
 }
 
 #[test]
@@ -202,6 +224,6 @@ fn a_file_that_cannot_be_read_is_told_and_the_others_are_shown() {
     log.spans.insert(0, gone.whole());
     let query = Query::default();
     let mut merged = Merged::new(vec![log], &query);
-    assert_eq!(merged.by_ref().count(), 1);
+    assert!(merged.line().is_some_and(|(_, line)| line.bytes == b"one\n") && merged.line().is_none());
     assert_eq!(merged.trouble().len(), 1);
 }

@@ -26,6 +26,9 @@ const TIME: &str = "YYYY-MM-DD-HH:mm:ss";
 /// Lines of each file, unless something else limits them.
 const LINES: usize = 15;
 
+/// So many processors may search.
+const THREADS: usize = 4;
+
 /// Arguments of `logs`.
 #[derive(Debug, Default, clap::Args)]
 pub struct Args {
@@ -176,6 +179,7 @@ fn query(args: &Args, now_ms: i64) -> Result<Query, CliError> {
         before: args.before_context.unwrap_or(args.context),
         after: args.after_context.unwrap_or(args.context),
         timed: args.json || args.format || args.timestamp.is_some() || args.fold || args.stats,
+        threads: std::thread::available_parallelism().map_or(1, |cores| cores.get().min(THREADS)),
     })
 }
 

@@ -1,4 +1,4 @@
-//! Lines on their way to the terminal: folded, counted, or gathered into pieces of one source, and printed.
+//! Lines on their way to the terminal: folded, counted, or gathered and printed.
 
 use crate::cli::out::logs::{Form, LogPrinter, Piece};
 use crate::cli::out::{Ui, stats};
@@ -12,6 +12,8 @@ use std::io;
 
 /// Text is handed over in pieces of about this size.
 const CHUNK: usize = 64 << 10;
+/// Lines that are so many bytes together are not copied first.
+const LARGE: usize = 16 << 10;
 
 /// Where lines go.
 #[derive(Debug)]
@@ -22,19 +24,11 @@ pub struct Page {
     timed: bool,
     json: bool,
     sources: Vec<LogHeader>,
-    group: Option<Group>,
     fold: Option<Fold>,
     stats: Option<Stats>,
+    /// Text that is not handed over yet, and whether it belongs on stderr.
     ready: Vec<u8>,
-}
-
-/// Lines of one source, of one time if times are shown.
-#[derive(Debug)]
-struct Group {
-    source: usize,
-    at_ms: Option<i64>,
-    history: bool,
-    bytes: Vec<u8>,
+    to_stderr: bool,
 }
 
 impl Page {
@@ -50,10 +44,10 @@ impl Page {
             timed,
             json: *form == Form::Json,
             sources: Vec::new(),
-            group: None,
             fold: fold.then(Fold::default),
             stats: stats.then(Stats::default),
             ready: Vec::new(),
+            to_stderr: false,
         }
     }
 
@@ -75,13 +69,11 @@ impl Page {
 
     /// A file's heading.
     pub fn head(&mut self, header: &LogHeader) -> io::Result<()> {
-        self.close()?;
-        let piece = self.printer.batch(header, b"", 0);
-        self.put(&piece)
+        self.text(header, b"")
     }
 
-    /// A line of a source.
-    pub fn line(&mut self, source: usize, line: &Line, history: bool) -> io::Result<()> {
+    /// A line of a source, or several that follow each other.
+    pub fn line(&mut self, source: usize, line: &Line<'_>, history: bool) -> io::Result<()> {
         if let Some(stats) = &mut self.stats {
             if let Some(header) = self.sources.get(source) {
                 stats.push(&header.name, header.stream, line);
@@ -89,7 +81,6 @@ impl Page {
             return Ok(());
         }
         if line.apart {
-            self.close()?;
             let piece = self.printer.apart();
             self.put(&piece)?;
         }
@@ -103,33 +94,27 @@ impl Page {
             }
         }
         let at_ms = line.at_ms.filter(|_| self.timed && line.known);
-        match &mut self.group {
-            Some(group)
-                if group.source == source
-                    && group.at_ms == at_ms
-                    && group.history == history
-                    && group.bytes.len() < CHUNK =>
-            {
-                group.bytes.extend_from_slice(&line.bytes);
-            }
-            _other => {
-                self.close()?;
-                self.group = Some(Group { source, at_ms, history, bytes: line.bytes.clone() });
-            }
+        let Some(header) = self.sources.get_mut(source) else { return Ok(()) };
+        (header.at_ms, header.history) = (at_ms, history);
+        let now_ms = if history { 0 } else { clock::now().wall_ms };
+        let to_stderr = self.printer.is_for_stderr(header);
+        self.turn_to(to_stderr)?;
+        let Some(header) = self.sources.get(source) else { return Ok(()) };
+        if line.bytes.len() >= LARGE && line.bytes.ends_with(b"\n") && self.printer.changes_nothing() {
+            self.hand_over()?;
+            return self.write(line.bytes);
         }
+        self.printer.batch(header, line.bytes, now_ms, &mut self.ready);
         Ok(())
     }
 
     /// A batch as it came, when every line is wanted.
     pub fn batch(&mut self, header: &LogHeader, bytes: &[u8]) -> io::Result<()> {
-        self.close()?;
-        let piece = self.printer.batch(header, bytes, clock::now().wall_ms);
-        self.put(&piece)
+        self.text(header, bytes)
     }
 
     /// Something happened.
     pub fn event(&mut self, change: &Change) -> io::Result<()> {
-        self.close()?;
         match self.printer.event(change) {
             Some(piece) => self.put(&piece),
             None => Ok(()),
@@ -138,14 +123,12 @@ impl Page {
 
     /// Lines are missing for good.
     pub fn lagged(&mut self, lines: u64) -> io::Result<()> {
-        self.close()?;
         let piece = self.printer.lagged(lines);
         self.put(&piece)
     }
 
     /// Nothing more comes for now: everything is shown.
     pub fn rest(&mut self) -> io::Result<()> {
-        self.close()?;
         self.hand_over()
     }
 
@@ -167,36 +150,48 @@ impl Page {
     }
 
     fn repeated(&mut self, run: Repeated) -> io::Result<()> {
-        self.close()?;
         let Some(header) = self.sources.get(run.source) else { return Ok(()) };
         let header = LogHeader { at_ms: None, history: true, ..header.clone() };
         let piece = self.printer.repeated(&header, run.count, run.lasted_ms);
         self.put(&piece)
     }
 
-    fn close(&mut self) -> io::Result<()> {
-        let Some(Group { source, at_ms, history, bytes }) = self.group.take() else { return Ok(()) };
-        let Some(header) = self.sources.get_mut(source) else { return Ok(()) };
-        (header.at_ms, header.history) = (at_ms, history);
-        let piece = self.printer.batch(header, &bytes, clock::now().wall_ms);
-        self.put(&piece)
+    fn text(&mut self, header: &LogHeader, bytes: &[u8]) -> io::Result<()> {
+        self.turn_to(self.printer.is_for_stderr(header))?;
+        self.printer.batch(header, bytes, clock::now().wall_ms, &mut self.ready);
+        Ok(())
     }
 
     fn put(&mut self, piece: &Piece) -> io::Result<()> {
-        if piece.to_stderr {
-            self.hand_over()?;
-            return self.ui.error_data(&piece.bytes);
-        }
+        self.turn_to(piece.to_stderr)?;
         self.ready.extend_from_slice(&piece.bytes);
-        if self.ready.len() >= CHUNK { self.hand_over() } else { Ok(()) }
+        Ok(())
+    }
+
+    /// What comes belongs there.
+    fn turn_to(&mut self, to_stderr: bool) -> io::Result<()> {
+        if self.to_stderr != to_stderr || self.ready.len() >= CHUNK {
+            self.hand_over()?;
+            self.to_stderr = to_stderr;
+        }
+        Ok(())
     }
 
     fn hand_over(&mut self) -> io::Result<()> {
         if self.ready.is_empty() {
             return Ok(());
         }
-        let done = self.ui.data(&self.ready).and_then(|()| self.ui.flush());
+        let ready = std::mem::take(&mut self.ready);
+        let done = self.write(&ready);
+        self.ready = ready;
         self.ready.clear();
         done
+    }
+
+    fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        if self.to_stderr {
+            return self.ui.error_data(bytes);
+        }
+        self.ui.data(bytes).and_then(|()| self.ui.flush())
     }
 }

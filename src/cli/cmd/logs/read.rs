@@ -12,7 +12,7 @@ use crate::proto::push::StreamKind;
 use crate::proto::push::{LogPlace, Skipped};
 use crate::proto::request::LogsRequest;
 use crate::proto::{LogBatch, LogFile, LogHeader, LogSpot, Push, Reply, Request};
-use crate::search::{Gone, Line, Log, Mark, Merged, Part, Place, Query, Shelf, Watch};
+use crate::search::{Coming, Gone, Line, Log, Mark, Merged, Part, Place, Query, Shelf, Watch};
 use crate::sys::clock;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::HashMap;
@@ -130,12 +130,19 @@ impl<'a> Reader<'a> {
                 Next::ReaderLeft => return Err(io::Error::from(io::ErrorKind::BrokenPipe).into()),
                 Next::Gone => return Ok(End::Gone),
             }
-            let now = clock::now().boot_ms;
-            if now.saturating_sub(self.shown_ms) >= LATEST_MS {
-                self.shown_ms = now;
-                self.page.rest()?;
-            }
+            self.show_soon()?;
         }
+    }
+
+    /// `true`: what is gathered was shown.
+    fn show_soon(&mut self) -> Result<bool, CliError> {
+        let now = clock::now().boot_ms;
+        let due = now.saturating_sub(self.shown_ms) >= LATEST_MS;
+        if due {
+            self.shown_ms = now;
+            self.page.rest()?;
+        }
+        Ok(due)
     }
 
     /// `true`: that was all.
@@ -201,9 +208,21 @@ impl<'a> Reader<'a> {
     fn merged(&mut self, logs: Vec<(LogHeader, Log)>, query: &Query) -> Result<(), CliError> {
         let sources: Vec<usize> = logs.iter().map(|(header, _)| self.page.source(header)).collect();
         let mut lines = Merged::new(logs.into_iter().map(|(_, log)| log).collect(), query);
-        for (log, line) in lines.by_ref() {
-            if let Some(source) = sources.get(log) {
-                self.page.line(*source, &line, true)?;
+        loop {
+            match lines.step() {
+                Coming::Over => break,
+                Coming::Quiet => {
+                    if self.show_soon()? && has_left(Duration::ZERO)? {
+                        return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
+                    }
+                }
+                Coming::Ready => {
+                    if let Some((log, line)) = lines.line()
+                        && let Some(source) = sources.get(log)
+                    {
+                        self.page.line(*source, &line, true)?;
+                    }
+                }
             }
         }
         self.trouble(lines.trouble())
@@ -279,13 +298,13 @@ impl<'a> Reader<'a> {
         let mut found = vec![0; logs.len()];
         let query = Query { timed: true, ..Query::default() };
         let mut lines = Merged::new(logs, &query);
-        for (log, line) in lines.by_ref() {
+        while let Some((log, line)) = lines.line() {
             if let Some(found) = found.get_mut(log) {
                 *found += u64::from(line.bytes.ends_with(b"\n"));
             }
             if let Some(Some(header)) = headers.get(log) {
                 let at_ms = line.at_ms.filter(|_| line.known);
-                self.show(&LogHeader { at_ms, ..header.clone() }, &line.bytes)?;
+                self.show(&LogHeader { at_ms, ..header.clone() }, line.bytes)?;
             }
         }
         for (path, error) in lines.trouble() {
@@ -340,7 +359,7 @@ impl<'a> Reader<'a> {
         let watch = self.watches.entry(source).or_default();
         let at_ms = header.at_ms.unwrap_or_else(|| clock::now().wall_ms);
         let mut shown = Ok(());
-        watch.push(self.query, header.stream, bytes, at_ms, &mut |line: Line| {
+        watch.push(self.query, header.stream, bytes, at_ms, &mut |line: Line<'_>| {
             if shown.is_ok() {
                 shown = self.page.line(source, &line, header.history);
             }
@@ -427,17 +446,27 @@ fn lines_between(shelf: &mut Shelf, path: &str, stream: StreamKind, from: Place,
     let spans = shelf.between(path.as_ref(), &from.into(), Place { offset: to, ..from }).spans;
     let log = Log { path: path.into(), stream, spans, dates: None };
     let query = Query::default();
-    Merged::new(vec![log], &query).filter(|(_, line)| line.bytes.ends_with(b"\n")).count()
+    let mut lines = Merged::new(vec![log], &query);
+    let mut count = 0;
+    while let Some((_, lines)) = lines.line() {
+        count += memchr::memchr_iter(b'\n', lines.bytes).count();
+    }
+    count
 }
 
 /// Nothing tells when a socket begins to listen, so this is asked again from time to time; sooner if nobody reads us.
 fn pause() -> Result<(), CliError> {
-    let time = Timespec::try_from(RETRY).unwrap_or_default();
+    if has_left(RETRY)? { Err(io::Error::from(io::ErrorKind::BrokenPipe).into()) } else { Ok(()) }
+}
+
+/// Who reads us leaves within this time.
+fn has_left(time: Duration) -> Result<bool, CliError> {
+    let time = Timespec::try_from(time).unwrap_or_default();
     let stdout = io::stdout();
     let mut watched = [PollFd::new(&stdout, PollFlags::empty())];
     match poll(&mut watched, Some(&time)) {
-        Ok(0) | Err(rustix::io::Errno::INTR) => Ok(()),
-        Ok(_) => Err(io::Error::from(io::ErrorKind::BrokenPipe).into()),
+        Ok(left) => Ok(left > 0),
+        Err(rustix::io::Errno::INTR) => Ok(false),
         Err(error) => Err(CliError::Output(error.into())),
     }
 }
