@@ -33,7 +33,7 @@ fn start(home: &TestHome, port: u16, code: &str, args: &[&str]) {
     let script = home.file("web.js", code).display().to_string();
     let all: Vec<&str> = ["start", &script, "--name", "web"].iter().chain(args).copied().collect();
     home.command(&all).env("PORT", port.to_string()).output().unwrap();
-    wait_for("an answer", || Asked::on(port).answer());
+    crate::support::wait_http(port);
 }
 
 /// Kills both at one instant, and waits until they are gone.
@@ -109,7 +109,7 @@ fn without_the_preload_the_socket_is_bound_again() {
         Ok(_) => Err("somebody".to_owned()),
     });
     assert_eq!(home.pids(), pids);
-    wait_for("an answer", || Asked::on(port).answer());
+    crate::support::wait_http(port);
 }
 
 /// Runs a command and kills the daemon once it has begun; its answer must be whole.
