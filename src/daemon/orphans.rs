@@ -410,7 +410,8 @@ fn listener(id: u64, state: &State, living: &[Member]) -> Option<Entry> {
     // Connections that waited in the daemon are nobody's any more.
     let sockets = state.held.iter().filter(|held| held.kind == Tag::LISTENER);
     let fds: Vec<_> = sockets.filter_map(take).collect();
-    let blob = serde_json::to_vec(&state.record).ok()?;
+    // What its holders did last may not have been written.
+    let blob = crate::node::doubted(&serde_json::to_vec(&state.record).ok()?);
     let entry = Entry {
         id,
         generation: 0,

@@ -44,7 +44,7 @@ pub(super) struct Hall {
     pub(super) queue: Arc<Queue>,
     pub(super) epoll: OwnedFd,
     pub(super) fanout: Fanout,
-    lanes: Lanes,
+    pub(super) lanes: Lanes,
     /// For the thread that watches.
     pub(super) watch: Condvar,
 }

@@ -10,6 +10,7 @@
 
 use super::pipe::Inlet;
 use crate::sys::pipe;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
@@ -20,7 +21,7 @@ const LARGE: usize = 1 << 20;
 const BRISK: u32 = 100;
 /// A stream is fast after so many such rounds in a row.
 const ROUNDS: u32 = 8;
-/// So many have large pipes at once. (Those of an earlier daemon's time are not counted.)
+/// So many get large pipes at once.
 const STREAMS: usize = 8;
 
 /// Who has large pipes. Clones are the same.
@@ -32,6 +33,12 @@ pub struct Lanes(Arc<AtomicUsize>);
 struct Lane(Lanes);
 
 impl Lanes {
+    /// For a pipe that is large already, an earlier daemon's work.
+    fn claim(&self) -> Lane {
+        self.0.fetch_add(1, Relaxed);
+        Lane(self.clone())
+    }
+
     fn take(&self) -> Option<Lane> {
         let free = |taken| (taken < STREAMS).then_some(taken + 1);
         self.0.fetch_update(Relaxed, Relaxed, free).is_ok().then(|| Lane(self.clone()))
@@ -45,7 +52,7 @@ impl Drop for Lane {
 }
 
 /// How fast a pipe is filled.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Speed {
     /// Rounds in a row that found it so.
     brisk: u32,
@@ -53,6 +60,13 @@ pub(super) struct Speed {
 }
 
 impl Inlet {
+    /// The read end of a pipe as it comes.
+    pub(super) fn new(generation: u64, pipe: OwnedFd, lanes: &Lanes) -> Inlet {
+        let capacity = pipe::capacity(&pipe);
+        let lane = (capacity >= LARGE).then(|| lanes.claim());
+        Inlet { generation, pipe, capacity, speed: Speed { brisk: 0, lane } }
+    }
+
     /// A round found it so full, in thousandths: if that goes on, it gets larger. Once: who is refused has reached a limit.
     pub(super) fn widen(&mut self, filled: u32, lanes: &Lanes) {
         let speed = &mut self.speed;
@@ -70,13 +84,14 @@ impl Inlet {
 mod tests {
     use super::*;
 
-    fn inlet() -> Inlet {
-        Inlet::new(1, pipe::stdio(64 << 10).unwrap().0)
+    fn inlet(lanes: &Lanes) -> Inlet {
+        Inlet::new(1, pipe::stdio(64 << 10).unwrap().0, lanes)
     }
 
     #[test]
     fn a_pipe_that_is_filled_again_and_again_gets_larger_once() {
-        let (lanes, mut inlet) = (Lanes::default(), inlet());
+        let lanes = Lanes::default();
+        let mut inlet = inlet(&lanes);
         for filled in [BRISK; ROUNDS as usize - 1].into_iter().chain([0]).chain([BRISK; ROUNDS as usize - 1])
         {
             inlet.widen(filled, &lanes);
@@ -89,7 +104,7 @@ mod tests {
     #[test]
     fn only_so_many_do_and_their_places_are_given_back() {
         let lanes = Lanes::default();
-        let mut all: Vec<Inlet> = (0..=STREAMS).map(|_| inlet()).collect();
+        let mut all: Vec<Inlet> = (0..=STREAMS).map(|_| inlet(&lanes)).collect();
         let widen = |all: &mut Vec<Inlet>| {
             for inlet in all.iter_mut() {
                 (0..ROUNDS).for_each(|_| inlet.widen(BRISK, &lanes));
@@ -99,5 +114,9 @@ mod tests {
         assert_eq!((all.len(), widen(&mut all)), (STREAMS + 1, STREAMS));
         all.remove(0);
         assert_eq!((all.len(), widen(&mut all)), (STREAMS, STREAMS));
+        // The next daemon's.
+        let next = Lanes::default();
+        let _taken_over: Vec<Inlet> = all.into_iter().map(|old| Inlet::new(1, old.pipe, &next)).collect();
+        assert!(next.take().is_none());
     }
 }

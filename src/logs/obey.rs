@@ -33,7 +33,7 @@ impl Leader {
                 self.begin();
             }
             Command::AddPipe { entry, stream, generation, pipe } => {
-                let inlet = Inlet::new(generation, pipe);
+                let inlet = Inlet::new(generation, pipe, &self.hall.lanes);
                 self.add(entry, stream, inlet);
             }
             Command::AddSpill { entry, stream, files } => self.hall.lock().add_spill(entry, stream, files),

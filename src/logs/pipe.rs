@@ -62,13 +62,6 @@ pub struct Inlet {
     pub(super) speed: Speed,
 }
 
-impl Inlet {
-    /// As it comes.
-    pub(super) fn new(generation: u64, pipe: OwnedFd) -> Inlet {
-        Inlet { generation, capacity: pipe::capacity(&pipe), pipe, speed: Speed::default() }
-    }
-}
-
 /// Why bytes may be written that do not end a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pressure {

@@ -20,7 +20,7 @@ const ENTRY_SPILL: u64 = if cfg!(test) { 512 << 10 } else { 16 << 20 };
 const TOTAL_SPILL: u64 = 128 << 20;
 /// Each stream may have this much though the total is used up: enough to end a line in.
 const LEAST_SPILL: u64 = 64 << 10;
-/// A disk that hangs for less than this is not worth a word.
+/// A disk that hangs, or another stream's batch that is waited for, for less than this is not worth a word.
 const TELL_HANG_MS: u64 = 1000;
 /// Amounts of a stuck stream are told again after this.
 const TELL_MS: u64 = 1000;
@@ -126,7 +126,9 @@ impl Run {
         stuck.errno = error.errno();
         stuck.due_ms = now + pause;
         stuck.failures += 1;
-        let is_short = error.hangs_since().is_some_and(|since| now.saturating_sub(since) < TELL_HANG_MS);
+        let waits = matches!(error, LogError::Reserved { .. }).then_some(stuck.since_ms);
+        let is_short =
+            error.hangs_since().or(waits).is_some_and(|since| now.saturating_sub(since) < TELL_HANG_MS);
         if stuck.what != what && !is_short {
             stuck.what.clone_from(&what);
             self.tell(PumpNotice::Trouble { entry, stream, what, overflowed });

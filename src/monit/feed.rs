@@ -17,6 +17,7 @@ const HISTORY_LINES: u32 = 1000;
 
 /// From the thread to the loop.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "each is moved once, to where it is read")]
 pub enum Fed {
     /// The connection's asking half, for orders.
     Asker(Asker),

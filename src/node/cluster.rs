@@ -67,6 +67,7 @@ impl Core {
             listener.holders.retain(|other, _| other.entry != run.entry || *other == run);
             listener.asked.retain(|other, _| other.entry != run.entry || *other == run);
             listener.copies.retain(|other| other.entry != run.entry || *other == run);
+            listener.owed.retain(|other| other.entry != run.entry || *other == run);
             let changed = listener.holders.len() != before;
             let address = listener.display();
             if listener.holders.contains_key(&run) {
@@ -81,6 +82,34 @@ impl Core {
                 self.save(entry);
             }
             self.refresh(entry);
+            self.answer_owed(run, entry);
+        }
+    }
+
+    /// Gives it the answer that the former daemon had not written. One that comes twice means nothing to a worker.
+    fn answer_owed(&mut self, run: Run, entry: u64) {
+        let Some(listener) = self.listeners.get(&entry).filter(|l| l.owed.contains(&run)) else { return };
+        if let Some(ack) = listener.asked.get(&run) {
+            self.answer(run, *ack, entry);
+        }
+    }
+
+    /// Notes whether it has its answer, should we die before it is written.
+    fn note_owed(&mut self, run: Run, entry: u64) {
+        let Some(worker) = self.workers.get_mut(&run) else { return };
+        let is_owed = worker.channel.as_ref().is_some_and(|channel| !channel.outbox.is_written());
+        worker.is_owed |= is_owed;
+        let Some(listener) = self.listeners.get_mut(&entry) else { return };
+        let changed = if is_owed { listener.owed.insert(run) } else { listener.owed.remove(&run) };
+        if changed {
+            self.save(entry);
+        }
+    }
+
+    /// All that it was to be told is on its channel.
+    pub(super) fn nothing_owed(&mut self, run: Run) {
+        for entry in self.entries(|listener| listener.owed.contains(&run)) {
+            self.note_owed(run, entry);
         }
     }
 
@@ -142,6 +171,10 @@ impl Core {
             // Another kind of server was here first: a TLS server dies of an answer without its ticket keys.
             listener.data = data;
         }
+        if listener.doubted.contains(&run) {
+            // It asks again, so it has closed it: nobody lived to write that down.
+            listener.drop_holder(run);
+        }
         if listener.holders.contains_key(&run) {
             // A second handle under one key would fail an assertion in the worker.
             return Err(Errno::ADDRINUSE);
@@ -201,6 +234,7 @@ impl Core {
             }
             _ => self.tell(run, line::plain(&reply)),
         }
+        self.note_owed(run, entry);
         self.give_copy(run, entry);
     }
 

@@ -317,6 +317,9 @@ impl Core {
         if std::mem::take(&mut worker.is_being_told) {
             self.emit(NodeEvent::Told { run });
         }
+        if self.workers.get_mut(&run).is_some_and(|worker| std::mem::take(&mut worker.is_owed)) {
+            self.nothing_owed(run);
+        }
     }
 
     /// Tells what changed since the last turn, once a worker. A worker that changes thousands of metrics a second

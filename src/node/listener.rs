@@ -58,6 +58,10 @@ pub struct Listener {
     pub asked: BTreeMap<Run, u64>,
     /// The workers that have a copy of a socket on which the daemon accepts (see `cluster`).
     pub copies: BTreeSet<Run>,
+    /// Holders whose answer is not on their channels yet: the next daemon gives it.
+    pub owed: BTreeSet<Run>,
+    /// Holders of whom it is only known that they once were: keeper and daemon have died together.
+    pub doubted: BTreeSet<Run>,
     /// By slot; only slot 0 unless `ReusePort`.
     pub sockets: BTreeMap<u32, Socket>,
     /// Whose turn it is. Unused if `Shared`.
@@ -86,6 +90,17 @@ struct Record {
     asked: Vec<(Run, u64)>,
     #[serde(default)]
     copies: BTreeSet<Run>,
+    #[serde(default)]
+    owed: BTreeSet<Run>,
+    #[serde(default)]
+    doubted: BTreeSet<Run>,
+}
+
+/// A record that may be older than what its holders did last.
+pub fn doubted(blob: &[u8]) -> Vec<u8> {
+    let Ok(mut record) = serde_json::from_slice::<Record>(blob) else { return blob.to_vec() };
+    record.doubted = record.holders.iter().map(|(run, _)| *run).collect();
+    serde_json::to_vec(&record).unwrap_or_else(|_| blob.to_vec())
 }
 
 impl Socket {
@@ -130,6 +145,8 @@ impl Listener {
         listener.holders = record.holders.into_iter().collect();
         listener.asked = record.asked.into_iter().collect();
         listener.copies = record.copies;
+        listener.owed = record.owed;
+        listener.doubted = record.doubted;
         listener.sockets = fds.into_iter().map(|(slot, fd)| (slot, Socket::new(fd))).collect();
         (!listener.sockets.is_empty()).then_some(listener)
     }
@@ -160,6 +177,8 @@ impl Listener {
             holders: BTreeMap::new(),
             asked: BTreeMap::new(),
             copies: BTreeSet::new(),
+            owed: BTreeSet::new(),
+            doubted: BTreeSet::new(),
             sockets: BTreeMap::new(),
             rotation: Rotation::default(),
             kept: Kept::default(),
@@ -180,6 +199,8 @@ impl Listener {
             address: self.address(),
             asked: self.asked.iter().map(|(run, seq)| (*run, *seq)).collect(),
             copies: self.copies.clone(),
+            owed: self.owed.clone(),
+            doubted: self.doubted.clone(),
         };
         crate::model::skew::to_vec(&record).unwrap_or_default()
     }
@@ -188,6 +209,8 @@ impl Listener {
     pub fn drop_holder(&mut self, run: Run) -> Option<u32> {
         self.asked.remove(&run);
         self.copies.remove(&run);
+        self.owed.remove(&run);
+        self.doubted.remove(&run);
         self.holders.remove(&run)
     }
 

@@ -35,6 +35,7 @@ mod tests;
 pub use custody::Custody;
 pub use event::{Keep, NodeEvent};
 pub use hub::Hub;
+pub use listener::doubted;
 pub use worker::ChannelSpec;
 
 use std::io;

@@ -77,6 +77,8 @@ pub(super) struct Worker {
     pub(super) phase: Phase,
     /// It is told of its end, and that is not written yet.
     pub(super) is_being_told: bool,
+    /// Some answer to it is not written yet.
+    pub(super) is_owed: bool,
     /// A former daemon had told it to end, or was about to.
     pub(super) was_ending: bool,
     /// Connections it was handed and has not answered for: number of the `newconn` → listener.
@@ -119,6 +121,7 @@ impl Worker {
             channel: open(spec.fd),
             phase: if spec.ending { Phase::Stopping } else { Phase::Serving },
             is_being_told: false,
+            is_owed: spec.adopted,
             was_ending: spec.ending,
             handed: BTreeMap::new(),
             first_line_may_be_cut: spec.adopted,

@@ -70,6 +70,11 @@ impl Load {
         });
     }
 
+    /// Requests so far.
+    pub fn count(&self) -> u32 {
+        self.asked.load(Ordering::Relaxed)
+    }
+
     /// Ends it; what failed.
     pub fn end(self) -> Vec<String> {
         self.stop.store(true, Ordering::Relaxed);

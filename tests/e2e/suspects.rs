@@ -73,8 +73,9 @@ fn a_worker_of_whom_the_daemon_dies_is_set_aside_while_the_others_are_led_and_ta
     assert!(refused.contains("is set aside"), "{refused}");
     is_led_but_poison(&home, &pids, port);
     assert!(home.run(&["stop", "poison"]).expect(1).all().contains("is set aside"));
-    // Mended, it is led and restarted.
+    // Mended, it is led and restarted, though the daemon is killed over that.
     std::fs::remove_file(home.faults().join("attach.record")).unwrap();
+    plan(&home, "suspects.led", "kill");
     home.ok(&["restart", "poison"]);
     wait_http(port);
     assert_ne!(is_online(&home, "poison"), Some(pids[3]));

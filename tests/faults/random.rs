@@ -75,7 +75,6 @@ fn death_at_any_moment_harms_nobody() {
         for _ in 0..=dice.below(4) {
             pause_for(Duration::from_micros(dice.below(300_000)));
             order_and_strike(&mut fleet, &mut dice, may_freeze);
-            fleet.turnover_may_lose += 1;
         }
         fleet.check("deaths at random moments");
     }

@@ -222,3 +222,76 @@ fn a_connection_is_not_accepted_for_a_worker_whose_last_handle_is_on_its_way() {
         assert_eq!(client.answer().unwrap().0, "ok");
     }
 }
+
+#[test]
+fn an_answer_that_waits_behind_a_handle_is_given_by_the_next_daemon() {
+    let mut fleet = Fleet::new(Scheduling::Shared);
+    let (a, b, busy) = (free_port(), free_port(), fleet.path("busy"));
+    let code = format!(
+        "const http = require('http'), fs = require('fs');
+         for (const port of [{a}, {b}]) http.createServer((q, s) => s.end('ok')).listen(port);
+         fs.writeFileSync('{busy}', '');
+         const until = Date.now() + 1500;
+         while (Date.now() < until);"
+    );
+    let run = fleet.spawn("web", 0, &code);
+    fleet.until("both questions are heard, and it is busy", |fleet| {
+        std::path::Path::new(&busy).exists() && fleet.kept() == 2 && fleet.unread(run) == 0
+    });
+    fleet.kill_daemon();
+    fleet.start_daemon();
+    for port in [a, b] {
+        fleet.until("it listens on both", |fleet| {
+            fleet.seen.iter().any(
+                |e| matches!(e, NodeEvent::Listening { address, .. } if address.ends_with(&port.to_string())),
+            )
+        });
+        assert_eq!(get(std::net::SocketAddr::from(([127, 0, 0, 1], port))), "ok");
+    }
+    let owes = |fleet: &Fleet| {
+        fleet.keeper.0.lock().unwrap().values().any(|kept| {
+            let record: serde_json::Value = serde_json::from_slice(&kept.blob).unwrap();
+            record["owed"] != serde_json::json!([])
+        })
+    };
+    fleet.until("nothing is owed", |fleet| !owes(fleet));
+}
+
+#[test]
+fn who_asks_again_for_what_only_an_old_record_says_he_has_gets_it() {
+    for scheduling in [Scheduling::RoundRobin, Scheduling::Shared, Scheduling::ReusePort] {
+        let mut fleet = Fleet::new(scheduling);
+        let port = free_port();
+        let code = format!(
+            "const open = () => {{
+                 const s = require('http').createServer((q, s) => s.end('ok'));
+                 s.on('error', e => process.send({{ type: 'error', data: e.code }}));
+                 s.listen({port}, () => process.send({{ type: 'open', data: 1 }}));
+                 return s;
+             }};
+             let server = open();
+             process.on('message', m => {{ if (m === 'close') server.close(); else server = open(); }});"
+        );
+        let run = fleet.spawn("web", 0, &code);
+        fleet.listening(run);
+        let old: Vec<_> =
+            fleet.keeper.0.lock().unwrap().iter().map(|(id, kept)| (*id, kept.blob.clone())).collect();
+        fleet.hub().say(run, "close".into());
+        fleet.until("it is closed", |fleet| fleet.kept() == 0);
+        fleet.kill_daemon();
+        // Both die, and what is written is older.
+        let socket = crate::sys::socket::tcp(([0, 0, 0, 0], port).into(), false, true).unwrap();
+        for (id, blob) in old {
+            let mut kept = Kept { blob: crate::node::doubted(&blob), ..Kept::default() };
+            kept.fds.insert(0, socket.try_clone().unwrap());
+            fleet.keeper.0.lock().unwrap().insert(id, kept);
+        }
+        drop(socket);
+        fleet.start_daemon();
+        fleet.seen.clear();
+        fleet.hub().say(run, "open".into());
+        let told = fleet.wait("an answer", |e| matches!(e, NodeEvent::Message { .. }));
+        let NodeEvent::Message { value, .. } = told else { panic!() };
+        assert_eq!(value["type"], "open", "{scheduling:?}: {value}");
+    }
+}

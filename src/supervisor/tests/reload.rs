@@ -1,6 +1,6 @@
 //! Replacing processes side by side.
 
-use super::story::{Story, all, cluster, reload, restart, stop};
+use super::story::{Story, all, cluster, reload, restart, start, stop};
 use super::world::app;
 use crate::model::app::{App, SocketAddress, SocketSpec};
 use crate::model::order::{Rolling, Update};
@@ -211,4 +211,18 @@ fn a_stop_during_a_reload_ends_both() {
     assert_eq!(story.order(stop()), both);
     assert_eq!(story.exits(1, Exit::Code(0)), "keep 1.1 Current Down; reply 2: 0 ReloadAbandoned Down");
     assert_eq!(story.exits(2, Exit::Code(0)), "forget 2.1; close web; reply 3: 0 Stopped Down");
+}
+
+#[test]
+fn one_that_was_not_up_is_drained_too_and_asked_at_once_if_it_holds_no_socket() {
+    let mut story = Story::with(cluster(1));
+    assert_eq!(story.order(restart()), "keep 1.1 Current Stopping; drain 1.1 1600; timer Kill 1600");
+    let run = story.run(1);
+    let idle = story.event(Event::Idle { run });
+    assert_eq!(idle, "keep 1.1 Current Stopping; signal 1.1 2 tree; timer Kill 1600");
+    let mut story = Story::new();
+    story.order(start(cluster(1)));
+    story.order(restart());
+    let drained = story.spawned(1);
+    assert!(drained.contains("drain 1.1 1600"), "it may have been given a socket already: {drained}");
 }
