@@ -118,7 +118,7 @@ fn ours(path: &Path, asked: Asked, threads: usize, timed: bool) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(192))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
     #[test]
     fn a_search_finds_the_lines_of_the_naive_way(
         lines in vec(line(), 0..30), ended: bool, asked in asked(), threads in 0usize..3, timed: bool,

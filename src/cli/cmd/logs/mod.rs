@@ -1,11 +1,12 @@
 //! `logs`: the last lines, or those of some time or that match, then those that come.
 //!
 //! History is read here from the files; the daemon says which they are and up to where, and sends what comes after.
-//! `read` is the loop, `cursor` knows what of each file was shown, `page` shows.
+//! `read` is the loop, `cursor` knows what of each file was shown, `page` shows, `wait` ends when nobody reads.
 
 mod cursor;
 mod page;
 mod read;
+mod wait;
 
 use super::ask::{self, Fleet};
 use super::context::Context;

@@ -3,7 +3,7 @@
 use crate::cli::out::logs::{Form, LogPrinter, Piece};
 use crate::cli::out::{Ui, stats};
 use crate::model::change::Change;
-use crate::proto::LogHeader;
+use crate::proto::{LogFile, LogHeader};
 use crate::search::Line;
 use crate::search::fold::{Fold, Repeated};
 use crate::search::stats::Stats;
@@ -193,5 +193,22 @@ impl Page {
             return self.ui.error_data(bytes);
         }
         self.ui.data(bytes).and_then(|()| self.ui.flush())
+    }
+}
+
+/// Of lines that are read from a file.
+pub fn header(file: &LogFile) -> LogHeader {
+    LogHeader {
+        id: 0,
+        worker: file.worker,
+        name: file.name.clone(),
+        stream: file.stream,
+        instance: None,
+        pid: None,
+        at_ms: None,
+        history: true,
+        path: None,
+        spot: None,
+        at_spot: None,
     }
 }

@@ -2,7 +2,8 @@
 //! slower than the apps.
 
 use super::cursor::{Cursors, Step};
-use super::page::Page;
+use super::page::{Page, header};
+use super::wait::{has_left, pause};
 use crate::cli::cmd::context::Context;
 use crate::cli::error::CliError;
 use crate::client::{CallError, Client, Incoming, Next, Stream};
@@ -14,7 +15,6 @@ use crate::proto::request::LogsRequest;
 use crate::proto::{LogBatch, LogFile, LogHeader, LogSpot, Push, Reply, Request};
 use crate::search::{Coming, Gone, Line, Log, Mark, Merged, Part, Place, Query, Shelf, Watch};
 use crate::sys::clock;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
@@ -23,8 +23,6 @@ use std::time::Duration;
 
 /// A daemon that went away is back after its keeper restarted it: well within a second, unless it crash-loops.
 const RETURN: Duration = Duration::from_secs(5);
-/// Between two attempts to reach it.
-const RETRY: Duration = Duration::from_millis(50);
 /// After so long without a line, folded runs are told.
 const QUIET: Duration = Duration::from_secs(1);
 /// While lines come without end, what is gathered is shown at least so often.
@@ -425,22 +423,6 @@ fn late(name: &str, worker: WorkerId, what: Option<&str>) -> String {
     }
 }
 
-fn header(file: &LogFile) -> LogHeader {
-    LogHeader {
-        id: 0,
-        worker: file.worker,
-        name: file.name.clone(),
-        stream: file.stream,
-        instance: None,
-        pid: None,
-        at_ms: None,
-        history: true,
-        path: None,
-        spot: None,
-        at_spot: None,
-    }
-}
-
 /// How many lines of a file were shown already.
 fn lines_between(shelf: &mut Shelf, path: &str, stream: StreamKind, from: Place, to: u64) -> usize {
     let spans = shelf.between(path.as_ref(), &from.into(), Place { offset: to, ..from }).spans;
@@ -452,21 +434,4 @@ fn lines_between(shelf: &mut Shelf, path: &str, stream: StreamKind, from: Place,
         count += memchr::memchr_iter(b'\n', lines.bytes).count();
     }
     count
-}
-
-/// Nothing tells when a socket begins to listen, so this is asked again from time to time; sooner if nobody reads us.
-fn pause() -> Result<(), CliError> {
-    if has_left(RETRY)? { Err(io::Error::from(io::ErrorKind::BrokenPipe).into()) } else { Ok(()) }
-}
-
-/// Who reads us leaves within this time.
-fn has_left(time: Duration) -> Result<bool, CliError> {
-    let time = Timespec::try_from(time).unwrap_or_default();
-    let stdout = io::stdout();
-    let mut watched = [PollFd::new(&stdout, PollFlags::empty())];
-    match poll(&mut watched, Some(&time)) {
-        Ok(left) => Ok(left > 0),
-        Err(rustix::io::Errno::INTR) => Ok(false),
-        Err(error) => Err(CliError::Output(error.into())),
-    }
 }
