@@ -6,6 +6,7 @@
 mod cursor;
 mod page;
 mod read;
+mod wait;
 
 use super::ask::{self, Fleet};
 use super::context::Context;

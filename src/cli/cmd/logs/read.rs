@@ -3,10 +3,10 @@
 
 use super::cursor::{Cursors, Step};
 use super::page::Page;
+use super::wait::{has_left, late, pause};
 use crate::cli::cmd::context::Context;
 use crate::cli::error::CliError;
 use crate::client::{CallError, Client, Incoming, Next, Stream};
-use crate::model::WorkerId;
 use crate::model::date::DateFormat;
 use crate::proto::push::StreamKind;
 use crate::proto::push::{LogPlace, Skipped};
@@ -14,7 +14,6 @@ use crate::proto::request::LogsRequest;
 use crate::proto::{LogBatch, LogFile, LogHeader, LogSpot, Push, Reply, Request};
 use crate::search::{Coming, Gone, Line, Log, Mark, Merged, Part, Place, Query, Shelf, Watch};
 use crate::sys::clock;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
@@ -23,8 +22,6 @@ use std::time::Duration;
 
 /// A daemon that went away is back after its keeper restarted it: well within a second, unless it crash-loops.
 const RETURN: Duration = Duration::from_secs(5);
-/// Between two attempts to reach it.
-const RETRY: Duration = Duration::from_millis(50);
 /// After so long without a line, folded runs are told.
 const QUIET: Duration = Duration::from_secs(1);
 /// While lines come without end, what is gathered is shown at least so often.
@@ -417,14 +414,6 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A disk that is full or hangs keeps lines from whoever follows them too.
-fn late(name: &str, worker: WorkerId, what: Option<&str>) -> String {
-    match what {
-        Some(what) => format!("log of {name} ({worker}): failed to {what}; its lines come late"),
-        None => format!("log of {name} ({worker}): written again"),
-    }
-}
-
 fn header(file: &LogFile) -> LogHeader {
     LogHeader {
         id: 0,
@@ -452,21 +441,4 @@ fn lines_between(shelf: &mut Shelf, path: &str, stream: StreamKind, from: Place,
         count += memchr::memchr_iter(b'\n', lines.bytes).count();
     }
     count
-}
-
-/// Nothing tells when a socket begins to listen, so this is asked again from time to time; sooner if nobody reads us.
-fn pause() -> Result<(), CliError> {
-    if has_left(RETRY)? { Err(io::Error::from(io::ErrorKind::BrokenPipe).into()) } else { Ok(()) }
-}
-
-/// Who reads us leaves within this time.
-fn has_left(time: Duration) -> Result<bool, CliError> {
-    let time = Timespec::try_from(time).unwrap_or_default();
-    let stdout = io::stdout();
-    let mut watched = [PollFd::new(&stdout, PollFlags::empty())];
-    match poll(&mut watched, Some(&time)) {
-        Ok(left) => Ok(left > 0),
-        Err(rustix::io::Errno::INTR) => Ok(false),
-        Err(error) => Err(CliError::Output(error.into())),
-    }
 }

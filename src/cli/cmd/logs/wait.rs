@@ -1,0 +1,35 @@
+//! What `logs` says and does while lines do not come.
+
+use crate::cli::error::CliError;
+use crate::model::WorkerId;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::io;
+use std::time::Duration;
+
+/// Between two attempts to reach the daemon.
+const RETRY: Duration = Duration::from_millis(50);
+
+/// A disk that is full or hangs keeps lines from whoever follows them too.
+pub fn late(name: &str, worker: WorkerId, what: Option<&str>) -> String {
+    match what {
+        Some(what) => format!("log of {name} ({worker}): failed to {what}; its lines come late"),
+        None => format!("log of {name} ({worker}): written again"),
+    }
+}
+
+/// Nothing tells when a socket begins to listen, so this is asked again from time to time; sooner if nobody reads us.
+pub fn pause() -> Result<(), CliError> {
+    if has_left(RETRY)? { Err(io::Error::from(io::ErrorKind::BrokenPipe).into()) } else { Ok(()) }
+}
+
+/// Who reads us leaves within this time.
+pub fn has_left(time: Duration) -> Result<bool, CliError> {
+    let time = Timespec::try_from(time).unwrap_or_default();
+    let stdout = io::stdout();
+    let mut watched = [PollFd::new(&stdout, PollFlags::empty())];
+    match poll(&mut watched, Some(&time)) {
+        Ok(left) => Ok(left > 0),
+        Err(rustix::io::Errno::INTR) => Ok(false),
+        Err(error) => Err(CliError::Output(error.into())),
+    }
+}
