@@ -3,11 +3,10 @@
 
 use super::cursor::{Cursors, Step};
 use super::page::{Page, header};
-use super::wait::{has_left, pause};
+use super::wait::{has_left, late, pause};
 use crate::cli::cmd::context::Context;
 use crate::cli::error::CliError;
 use crate::client::{CallError, Client, Incoming, Next, Stream};
-use crate::model::WorkerId;
 use crate::model::date::DateFormat;
 use crate::proto::push::StreamKind;
 use crate::proto::push::{LogPlace, Skipped};
@@ -412,14 +411,6 @@ impl<'a> Reader<'a> {
                 Err(_not_yet) => pause()?,
             }
         }
-    }
-}
-
-/// A disk that is full or hangs keeps lines from whoever follows them too.
-fn late(name: &str, worker: WorkerId, what: Option<&str>) -> String {
-    match what {
-        Some(what) => format!("log of {name} ({worker}): failed to {what}; its lines come late"),
-        None => format!("log of {name} ({worker}): written again"),
     }
 }
 

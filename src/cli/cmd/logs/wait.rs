@@ -1,12 +1,21 @@
-//! Waiting that ends when nobody reads us any more.
+//! What `logs` says and does while lines do not come.
 
 use crate::cli::error::CliError;
+use crate::model::WorkerId;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io;
 use std::time::Duration;
 
 /// Between two attempts to reach the daemon.
 const RETRY: Duration = Duration::from_millis(50);
+
+/// A disk that is full or hangs keeps lines from whoever follows them too.
+pub fn late(name: &str, worker: WorkerId, what: Option<&str>) -> String {
+    match what {
+        Some(what) => format!("log of {name} ({worker}): failed to {what}; its lines come late"),
+        None => format!("log of {name} ({worker}): written again"),
+    }
+}
 
 /// Nothing tells when a socket begins to listen, so this is asked again from time to time; sooner if nobody reads us.
 pub fn pause() -> Result<(), CliError> {
