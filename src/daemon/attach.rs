@@ -35,6 +35,8 @@ pub(super) struct Handover {
     pub(super) notify: Option<OwnedFd>,
     /// The control socket's file.
     pub(super) control_file: Option<OwnedFd>,
+    /// The pipe that the pump looks through.
+    pub(super) scratch: Option<OwnedFd>,
     /// What people should know of what was found.
     pub(super) told: Vec<String>,
     /// What became of the daemons before us, and what we are to do without.
@@ -91,6 +93,7 @@ pub(super) fn read(link: &Link) -> io::Result<Handover> {
                         Tag::CONTROL => handover.control = Some(fd),
                         Tag::CONTROL_FILE => handover.control_file = Some(fd),
                         Tag::NOTIFY => handover.notify = Some(fd),
+                        Tag::SCRATCH => handover.scratch = Some(fd),
                         _keepers_own => {}
                     }
                 }

@@ -10,7 +10,7 @@ use super::run::{self, Inputs};
 use super::scribe::Scribe;
 use super::settings::Settings;
 use super::states::States;
-use super::{journal, lease, logbook, notify, orphans, server};
+use super::{journal, lease, logbook, notify, orphans, scratch, server};
 use crate::keeper::{Link, Tag};
 use crate::logs::{Fanout, Pump};
 use crate::model::skew;
@@ -128,6 +128,8 @@ async fn attend(
             tracing::error!(%error, "failed to start another keeper");
         }
     }
+    let scratch =
+        scratch::taken(&mut handover, &link).context("make the pipe that logs are looked at through")?;
     if handover.cut || handover.search {
         fault::pass("boot.search");
         orphans::recover(&mut handover, &link, &states, &mark);
@@ -148,7 +150,7 @@ async fn attend(
     let (probed, from_probes) = mpsc::channel(EVENTS);
     let hub =
         Hub::start(Arc::new(Keeper(link.clone(), states)), node_events).context("start the Node thread")?;
-    let pump = Pump::start(fanout.clone(), notices).context("start the log thread")?;
+    let pump = Pump::start(scratch, fanout.clone(), notices).context("start the log thread")?;
     let (snapshot, seen) = watch::channel(Arc::new(Snapshot::default()));
     let (changes, _nobody_yet) = broadcast::channel(CHANGES);
     // Before anything is attached, so that nothing is written unbounded.

@@ -33,6 +33,7 @@ mod premises;
 mod probe;
 mod rebuild;
 mod run;
+mod scratch;
 mod scribe;
 mod server;
 mod session;

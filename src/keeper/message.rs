@@ -86,6 +86,8 @@ impl Tag {
     pub const CONTROL_FILE: u8 = 107;
     /// Who was begun (entry 0).
     pub const LEDGER: u8 = 108;
+    /// The pipe through which the pump looks at batches (entry 0): it may be that there is none as large to be had.
+    pub const SCRATCH: u8 = 109;
 
     /// A tag; only the low 24 bits of `index` count.
     pub const fn new(kind: u8, index: u32) -> Tag {

@@ -22,6 +22,7 @@ use super::{error::LogError, hang};
 use crate::model::StreamKind;
 use crate::sys::clock;
 use crate::sys::fault;
+use crate::sys::pipe::Scratch;
 use rustix::event::epoll;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
@@ -45,6 +46,7 @@ pub(super) struct Hall {
     pub(super) epoll: OwnedFd,
     pub(super) fanout: Fanout,
     pub(super) lanes: Lanes,
+    scratch: Scratch,
     /// For the thread that watches.
     pub(super) watch: Condvar,
 }
@@ -114,6 +116,7 @@ impl Hall {
     /// Makes it, with a thread that leads and one that watches.
     pub(super) fn open(
         queue: Arc<Queue>,
+        scratch: Scratch,
         fanout: Fanout,
         notices: mpsc::Sender<PumpNotice>,
     ) -> io::Result<()> {
@@ -150,6 +153,7 @@ impl Hall {
             rotor: Rotor::new()?,
             fanout,
             lanes: Lanes::default(),
+            scratch,
             watch: Condvar::new(),
         });
         hang::lead(&hall, 0)?;
@@ -161,7 +165,8 @@ impl Hall {
     }
 
     pub(super) fn tools(&self) -> io::Result<Tools> {
-        Tools::new(self.files.clone(), self.rotor.clone(), self.fanout.clone(), self.lanes.clone())
+        let scratch = self.scratch.share();
+        Tools::new(scratch, self.files.clone(), self.rotor.clone(), self.fanout.clone(), self.lanes.clone())
     }
 
     /// The leader goes to ask a disk.

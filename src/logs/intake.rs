@@ -45,8 +45,8 @@ pub(super) struct Intake {
     pub(super) told: Told,
     /// A line that a pipe's end cuts gets an end.
     pub(super) ends_lines: bool,
-    /// The last byte that went to staging did not end a line.
-    pub(super) midline: bool,
+    /// The last byte that went to staging did not end a line. None: nobody knows, for not all of it can be looked at.
+    pub(super) midline: Option<bool>,
     /// The last words of this generation are being written.
     pub(super) ending: Option<u64>,
     /// Its pipe was closed meanwhile: if they could not be written, they must still be ended.

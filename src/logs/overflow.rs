@@ -51,7 +51,9 @@ impl Intake {
             match stop {
                 Stop::Dry => return Ok(step),
                 Stop::Ended(index) => {
-                    self.end_spilled_line(index)?;
+                    if !self.end_spilled_line(index)? {
+                        return Ok(step);
+                    }
                     self.closed.push(self.inlets.remove(index));
                 }
                 Stop::Full => match self.policy {
@@ -79,19 +81,20 @@ impl Intake {
         spill.free(staged).map_err(LogError::Spill)
     }
 
-    /// The end of a pipe is not seen again when its bytes are written, so a line that must end there ends here.
-    fn end_spilled_line(&mut self, index: usize) -> Result<(), LogError> {
+    /// The end of a pipe is not seen again when its bytes are written, so a line that must end there ends here. `false`: whether
+    /// there is such a line shows when staging is written; until then the pipe stays, and is at its end.
+    fn end_spilled_line(&mut self, index: usize) -> Result<bool, LogError> {
         if !self.ends_lines || self.pressure_of_end(index) != Pressure::Ended {
-            return Ok(());
+            return Ok(true);
         }
         if self.ending == self.inlets.get(index).map(|inlet| inlet.generation) {
             // By the write that hangs.
             self.owes_end = true;
-            return Ok(());
+            return Ok(true);
         }
         match &mut self.spill {
             Some(spill) => spill.end_line(self.midline).map_err(LogError::Spill),
-            None => Ok(()),
+            None => Ok(true),
         }
     }
 

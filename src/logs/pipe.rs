@@ -31,6 +31,7 @@ use crate::model::StreamKind;
 use crate::sys::clock;
 use crate::sys::fault;
 use crate::sys::pipe::{self, Scratch};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -95,7 +96,7 @@ impl Stream {
             policy: sink.overflow,
             told: sink.told(),
             ends_lines: sink.format.ends_lines() || sink.format.needs_whole_lines(),
-            midline: record.is_midline(),
+            midline: None,
             ending: None,
             owes_end: false,
         });
@@ -247,11 +248,13 @@ impl Stream {
         let ends_lines = self.sink.format.ends_lines() || self.sink.format.needs_whole_lines() || shared;
         let staged = pipe::pending(&self.staging).map_err(LogError::Pipe)?;
         let held = look(&mut tools.scratch, &self.staging, staged)?;
+        // The rest is a batch of its own. A line that does not end in what is seen of it is torn as in a full pipe.
+        let partial = held.len() < staged;
         let whole = match shared || self.sink.format.needs_whole_lines() {
             true => lines::whole(held),
-            false => staged,
+            false => held.len(),
         };
-        let taken = if whole == 0 && pressure != Pressure::None { staged } else { whole };
+        let taken = if whole == 0 && (partial || pressure != Pressure::None) { held.len() } else { whole };
         let bytes = held.get(..taken).unwrap_or_default();
         let midline = match bytes.last() {
             Some(last) => *last != b'\n' && !self.sink.format.needs_whole_lines(),
@@ -272,10 +275,8 @@ impl Stream {
             // For whoever makes room in the pipes while this is being written.
             let mut intake = self.intake.lock();
             intake.ends_lines = ends_lines;
-            intake.midline = held.last().is_some_and(|last| *last != b'\n');
-            if held.is_empty() {
-                intake.midline = self.record.is_midline() && !ends_line;
-            }
+            let at_end = held.last().map_or(self.record.is_midline() && !ends_line, |last| *last != b'\n');
+            intake.midline = (!partial).then_some(at_end);
         }
         let mut places = [Place::default(); 2];
         for (path, place) in self.sink.paths.iter().zip(&mut places) {
@@ -320,7 +321,11 @@ impl Stream {
                 self.record.publish(&batch);
             }
             let bytes = look(&mut tools.scratch, &self.staging, batch.taken)?;
-            self.carry_out(&batch, bytes, &mut tools.doors, source)?;
+            if bytes.len() < batch.taken {
+                self.take_back(&batch, &tools.doors.files)?;
+            } else {
+                self.carry_out(&batch, bytes, &mut tools.doors, source)?;
+            }
         }
         self.guard(&tools.doors.files);
         Ok(())
@@ -373,8 +378,23 @@ impl Stream {
     /// Where the line stands that the spill goes on.
     fn note_midline(&self, tools: &mut Tools) -> Result<(), LogError> {
         let staged = pipe::pending(&self.staging).map_err(LogError::Pipe)?;
-        let last = look(&mut tools.scratch, &self.staging, staged)?.last().copied();
-        self.intake.lock().midline = last.map_or_else(|| self.record.is_midline(), |last| last != b'\n');
+        let held = look(&mut tools.scratch, &self.staging, staged)?;
+        let at_end = held.last().map_or_else(|| self.record.is_midline(), |last| *last != b'\n');
+        self.intake.lock().midline = (held.len() == staged).then_some(at_end);
+        Ok(())
+    }
+
+    /// A batch that is more than can be looked at now, begun by a daemon with a larger scratch: it is begun anew, in parts.
+    fn take_back(&self, batch: &Batch, files: &Files) -> Result<(), LogError> {
+        let places =
+            self.sink.paths.iter().zip(batch.places).filter_map(|(p, place)| Some((p.as_ref()?, place)));
+        for (path, place) in places {
+            // However long it has become: nobody else of ours writes here before it is ended.
+            if !files.take_back(path, place, usize::MAX / 2) {
+                return Err(LogError::Pipe(io::ErrorKind::StorageFull.into()));
+            }
+        }
+        self.record.withdraw();
         Ok(())
     }
 
@@ -397,6 +417,7 @@ impl Stream {
     }
 }
 
+/// The first `count` bytes, or as many as can be looked at.
 fn look<'a>(scratch: &'a mut Scratch, staging: &OwnedFd, count: usize) -> Result<&'a [u8], LogError> {
     if count == 0 {
         return Ok(&[]);

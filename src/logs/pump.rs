@@ -6,6 +6,7 @@ use super::fanout::{Fanout, Filter};
 use super::hall::Hall;
 use super::spec::{Held, PumpNotice, SinkSpec, Source, SpillFiles};
 use crate::model::StreamKind;
+use crate::sys::pipe::Scratch;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -36,9 +37,9 @@ impl std::fmt::Debug for Pump {
 
 impl Pump {
     /// Starts the threads. They move nothing before [`Pump::begin`]. If `notices` ends, the pump is dead.
-    pub fn start(fanout: Fanout, notices: mpsc::Sender<PumpNotice>) -> io::Result<Pump> {
+    pub fn start(scratch: Scratch, fanout: Fanout, notices: mpsc::Sender<PumpNotice>) -> io::Result<Pump> {
         let queue = Arc::new(Queue::new()?);
-        Hall::open(Arc::clone(&queue), fanout, notices)?;
+        Hall::open(Arc::clone(&queue), scratch, fanout, notices)?;
         Ok(Pump { owner: Arc::new(Owner { queue }) })
     }
 

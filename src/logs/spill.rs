@@ -102,14 +102,15 @@ impl Spill {
         Ok(shift)
     }
 
-    /// Ends the line that the bytes stand in; `staged_midline`: whether they do if there are none here.
-    pub fn end_line(&mut self, staged_midline: bool) -> io::Result<()> {
+    /// Ends the line that the bytes stand in; `staged_midline`: whether they do if there are none here. `false`: that would
+    /// have to be known.
+    pub fn end_line(&mut self, staged_midline: Option<bool>) -> io::Result<bool> {
         let midline =
-            if self.read == self.written { staged_midline } else { !self.ends_line(self.written)? };
-        if midline {
+            if self.read == self.written { staged_midline } else { Some(!self.ends_line(self.written)?) };
+        if midline == Some(true) {
             self.written += rustix::io::write(&self.writer, b"\n")? as u64;
         }
-        Ok(())
+        Ok(midline.is_some())
     }
 
     /// Moves bytes to staging; closes the gap when all before it has been moved.

@@ -10,7 +10,7 @@ use crate::sys::pipe::{Null, Scratch};
 use std::io;
 use std::path::Path;
 
-/// Its own pipes and room, and what all threads share.
+/// Its own room, and what all threads share.
 #[derive(Debug)]
 pub struct Tools {
     /// For looking into staging.
@@ -38,9 +38,14 @@ pub struct Doors {
 
 impl Tools {
     /// A thread's own, for the files of all.
-    pub fn new(files: Files, rotor: Rotor, fanout: Fanout, lanes: Lanes) -> io::Result<Tools> {
-        let (scratch, null) = (Scratch::new()?, Null::open()?);
-        let doors = Doors { files, fanout, null, rendered: Vec::new() };
+    pub fn new(
+        scratch: Scratch,
+        files: Files,
+        rotor: Rotor,
+        fanout: Fanout,
+        lanes: Lanes,
+    ) -> io::Result<Tools> {
+        let doors = Doors { files, fanout, null: Null::open()?, rendered: Vec::new() };
         Ok(Tools { scratch, rotor, lanes, doors })
     }
 

@@ -7,7 +7,8 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, ioctl_fionread, read, retry_on_intr};
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with, splice, tee};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A pipe's default capacity in bytes (pipe(7)); less for a user with very many pipes.
 const USUAL: usize = 64 << 10;
@@ -132,39 +133,61 @@ impl Null {
 /// A way to look at what a pipe holds without taking it out.
 #[derive(Debug)]
 pub struct Scratch {
-    reader: OwnedFd,
-    writer: OwnedFd,
+    pipe: Arc<Mutex<OwnedFd>>,
+    wanted: usize,
     seen: Vec<u8>,
 }
 
 impl Scratch {
-    /// Makes the pipe that the copies go through.
-    pub fn new() -> io::Result<Scratch> {
+    /// The pipe that the copies go through, as large as it may be.
+    pub fn make() -> io::Result<OwnedFd> {
         fault::at("pipe.scratch")?;
-        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-        enlarge(&reader, SCRATCH);
-        Ok(Scratch { reader, writer, seen: Vec::new() })
+        staging(SCRATCH)
     }
 
-    /// The first `count` bytes of a pipe that holds them. Error `StorageFull` if they take more slots than
-    /// this user may have.
+    /// By a pipe of [`Scratch::make`], whatever a dead one left in it.
+    pub fn new(pipe: OwnedFd) -> Scratch {
+        Scratch { pipe: Arc::new(Mutex::new(pipe)), wanted: SCRATCH, seen: Vec::new() }
+    }
+
+    /// By the smallest pipe there is, which is all that one over his budget gets, and no larger one is granted.
+    #[cfg(test)]
+    pub fn smallest() -> Scratch {
+        let pipe = staging(0).unwrap();
+        fcntl_setpipe_size(&pipe, 8 << 10).unwrap();
+        Scratch { wanted: 0, ..Scratch::new(pipe) }
+    }
+
+    /// Another one by the same pipe, with room of its own.
+    pub fn share(&self) -> Scratch {
+        Scratch { pipe: Arc::clone(&self.pipe), wanted: self.wanted, seen: Vec::new() }
+    }
+
+    /// The first `count` bytes of a pipe that holds them; fewer if they take more slots than this user may have.
     pub fn peek(&mut self, pipe: impl AsFd, count: usize) -> io::Result<&[u8]> {
-        discard(&self.reader, pending(&self.reader)?)?;
+        // Held for no longer than pipes take.
+        let own = self.pipe.lock().unwrap_or_else(PoisonError::into_inner);
         fault::at("pipe.peek")?;
-        let copied = retry_on_intr(|| tee(&pipe, &self.writer, count, SpliceFlags::NONBLOCK))?;
-        if copied < count {
-            enlarge(&self.reader, SCRATCH);
-            return Err(io::ErrorKind::StorageFull.into());
+        let had = capacity(&*own);
+        let mut copied = copy(pipe.as_fd(), own.as_fd(), count)?;
+        if copied < count && enlarge(&*own, self.wanted) > had {
+            copied = copy(pipe.as_fd(), own.as_fd(), count)?;
         }
-        if self.seen.len() < count {
-            self.seen.resize(count, 0);
+        if self.seen.len() < copied {
+            self.seen.resize(copied, 0);
         }
         let mut done = 0;
-        while let Some(room) = self.seen.get_mut(done..count).filter(|room| !room.is_empty()) {
-            done += retry_on_intr(|| read(&self.reader, &mut *room))?;
+        while let Some(room) = self.seen.get_mut(done..copied).filter(|room| !room.is_empty()) {
+            done += retry_on_intr(|| read(&*own, &mut *room))?;
         }
-        Ok(self.seen.get(..count).unwrap_or_default())
+        Ok(self.seen.get(..copied).unwrap_or_default())
     }
+}
+
+/// Copies the first `count` bytes of a pipe, or as many as go into the other one, which is emptied first.
+fn copy(pipe: BorrowedFd<'_>, to: BorrowedFd<'_>, count: usize) -> io::Result<usize> {
+    discard(to, pending(to)?)?;
+    Ok(retry_on_intr(|| tee(pipe, to, count, SpliceFlags::NONBLOCK))?)
 }
 
 /// Asks for this capacity, then for ever less; a user over its pipe budget keeps what it has. What the pipe holds then.
@@ -215,13 +238,34 @@ mod tests {
     #[test]
     fn peeking_leaves_the_bytes_where_they_are() {
         let staging = staging(USUAL).unwrap();
-        let mut scratch = Scratch::new().unwrap();
-        for byte in b"seven" {
-            write(&staging, &[*byte]).unwrap();
-        }
+        let mut scratch = Scratch::new(Scratch::make().unwrap());
+        fill(&staging, b"seven");
         assert_eq!(scratch.peek(&staging, 3).unwrap(), b"sev");
-        assert_eq!(scratch.peek(&staging, 5).unwrap(), b"seven");
+        assert_eq!(scratch.share().peek(&staging, 5).unwrap(), b"seven");
         assert_eq!(pending(&staging).unwrap(), 5);
+    }
+
+    /// A slot for each byte.
+    fn fill(staging: &OwnedFd, bytes: &[u8]) {
+        let (reader, writer) = stdio(USUAL).unwrap();
+        for byte in bytes {
+            write(&writer, &[*byte]).unwrap();
+            assert_eq!(shift(&reader, staging, 1).unwrap(), Shift::Moved(1));
+        }
+    }
+
+    #[test]
+    fn a_scratch_that_is_too_small_shows_the_beginning_and_what_is_left_in_it_harms_nobody() {
+        let staging = staging(USUAL).unwrap();
+        fill(&staging, b"seven");
+        let mut small = Scratch::smallest();
+        assert_eq!(small.peek(&staging, 5).unwrap(), b"se");
+        assert_eq!(small.peek(&staging, 1).unwrap(), b"s");
+        // One that was killed at it.
+        let made = Scratch::make().unwrap();
+        fcntl_setpipe_size(&made, 8 << 10).unwrap();
+        write(&made, b"left").unwrap();
+        assert_eq!(Scratch::new(made).peek(&staging, 5).unwrap(), b"seven", "it grows");
     }
 
     #[test]

@@ -264,7 +264,7 @@ async fn the_next_pump_goes_on_with_what_was_held_back() {
     assert_eq!(bench.text("all.log"), "first\n");
 
     let (sender, notices) = mpsc::channel(64);
-    bench.pump = Pump::start(bench.fanout.clone(), sender).unwrap();
+    bench.pump = Pump::start(scratch(), bench.fanout.clone(), sender).unwrap();
     while bench.notices.recv().await.is_some() {}
     bench.notices = notices;
     bench.pump.attach(1, source(1), both(&path), copy(&kept));

@@ -21,6 +21,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 const CHILD: &str = "logs::tests::kill::the_pump_that_is_killed";
+/// The child's pipes are all larger than what it can look at.
+const SMALL: &str = "PMON_PUMP_SMALL";
 const ENTRIES: u64 = 6;
 /// The longest life of a pump.
 pub(super) const USUAL_DELAY_US: u64 = 25_000;
@@ -109,7 +111,8 @@ fn the_pump_that_is_killed() {
     let Some(dir) = std::env::var_os("PMON_PUMP_DIR").map(PathBuf::from) else { return };
     let mut parent = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned().unwrap());
     let (sender, _notices) = mpsc::channel(64);
-    let pump = Pump::start(Fanout::new(), sender).unwrap();
+    let scratch = if std::env::var_os(SMALL).is_some() { Scratch::smallest() } else { scratch() };
+    let pump = Pump::start(scratch, Fanout::new(), sender).unwrap();
     pump.plan(plan(&dir));
     for entry in 1..=ENTRIES {
         let mut fds = fd::receive(&parent, &mut [0]).unwrap().fds;
@@ -126,7 +129,7 @@ fn the_pump_that_is_killed() {
     let _end = parent.read(&mut [0]);
 }
 
-fn start_child(dir: &Path, kept: &[Kept]) -> (Child, UnixStream) {
+fn start_child(dir: &Path, kept: &[Kept], small: bool) -> (Child, UnixStream) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     for Kept { held, spills, pipes } in kept {
         let held = [&held.out_staging, &held.err_staging, &held.record];
@@ -134,14 +137,12 @@ fn start_child(dir: &Path, kept: &[Kept]) -> (Child, UnixStream) {
         let fds: Vec<_> = held.into_iter().chain(spills).chain(pipes).map(AsFd::as_fd).collect();
         fd::send(&ours, &[0], &fds).unwrap();
     }
-    let child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", CHILD])
-        .env("PMON_PUMP_DIR", dir)
-        .stdin(OwnedFd::from(theirs))
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    (child, ours)
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    if small {
+        child.env(SMALL, "1");
+    }
+    child.args(["--exact", CHILD]).env("PMON_PUMP_DIR", dir).stdin(OwnedFd::from(theirs));
+    (child.stdout(Stdio::null()).spawn().unwrap(), ours)
 }
 
 /// Small, repeatable random numbers (xorshift).
@@ -162,7 +163,8 @@ pub(super) fn from_env(name: &str, default: u64) -> u64 {
 
 /// Lets a child pump and kills it: sometimes while it attaches, mostly when it is at work.
 fn kill_once(dir: &Path, kept: &[Kept], random: &mut Random, delay_us: u64) {
-    let (mut child, mut socket) = start_child(dir, kept);
+    // Some as if this user had no larger pipes any more.
+    let (mut child, mut socket) = start_child(dir, kept, random.below(4) == 0);
     if random.below(4) > 0 {
         socket.set_read_timeout(Some(DEADLINE)).unwrap();
         socket.read_exact(&mut [0]).unwrap();

@@ -10,7 +10,7 @@ use super::{Fanout, Held, Pump, PumpNotice, SinkSpec, Source, SpillFiles, held, 
 use crate::logs::kept::{Family, Form, Kept, inventory};
 use crate::model::shapes::Shapes;
 use crate::model::{Rotation, StreamKind, WorkerId};
-use crate::sys::pipe;
+use crate::sys::pipe::{self, Scratch};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -19,6 +19,10 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 const DEADLINE: Duration = Duration::from_secs(60);
+
+fn scratch() -> Scratch {
+    Scratch::new(Scratch::make().unwrap())
+}
 
 /// A pump with a directory for its files; the bench plays owner and keeper.
 struct Bench {
@@ -39,7 +43,7 @@ impl Bench {
     fn waiting() -> Bench {
         let (sender, notices) = mpsc::channel(64);
         let fanout = Fanout::new();
-        let pump = Pump::start(fanout.clone(), sender).unwrap();
+        let pump = Pump::start(scratch(), fanout.clone(), sender).unwrap();
         Bench { dir: tempfile::tempdir().unwrap(), pump, fanout, notices }
     }
 
