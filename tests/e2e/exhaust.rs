@@ -169,7 +169,7 @@ fn a_fleet_begun_with_few_descriptors_works_as_far_as_they_go() {
 }
 
 /// pmon as another user than root: a home and a copy of the binary that he can reach.
-struct Nobody {
+pub(super) struct Nobody {
     home: TestHome,
     dir: tempfile::TempDir,
     pmon: PathBuf,
@@ -178,7 +178,7 @@ struct Nobody {
 
 impl Nobody {
     /// `None` if this test is not run by root: then the whole suite is run by a user without rights.
-    fn new(uid: u32) -> Option<Nobody> {
+    pub(super) fn new(uid: u32) -> Option<Nobody> {
         if !rustix::process::geteuid().is_root() {
             eprintln!("not root: cannot become another user");
             return None;
@@ -194,26 +194,26 @@ impl Nobody {
         Some(Nobody { home: TestHome::new(), dir, pmon, uid })
     }
 
-    fn work(&self) -> PathBuf {
+    pub(super) fn work(&self) -> PathBuf {
         self.dir.path().join("work")
     }
 
-    fn path(&self) -> PathBuf {
+    pub(super) fn path(&self) -> PathBuf {
         self.work().join("home")
     }
 
-    fn file(&self, name: &str, text: &str) {
+    pub(super) fn file(&self, name: &str, text: &str) {
         std::fs::write(self.work().join(name), text).unwrap();
     }
 
-    fn become_him(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+    pub(super) fn become_him(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new("setpriv");
         let uid = self.uid.to_string();
         command.args(["--reuid", &uid, "--regid", &uid, "--clear-groups", "--inh-caps=-all"]).arg(program);
         command
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub(super) fn command(&self, args: &[&str]) -> Command {
         let mut command = self.become_him(&self.pmon);
         command.args(args).current_dir(self.work());
         command.env("PMON_HOME", self.path()).env("HOME", self.work()).env("NO_COLOR", "1");
@@ -221,7 +221,7 @@ impl Nobody {
         command
     }
 
-    fn ask(&self, args: &[&str]) -> Ran {
+    pub(super) fn ask(&self, args: &[&str]) -> Ran {
         prompt(self.command(args), &args.join(" "))
     }
 
@@ -230,7 +230,7 @@ impl Nobody {
         serde_json::from_str(&ran.out).unwrap_or_else(|_| panic!("jlist: {}", ran.all()))
     }
 
-    fn await_online(&self, count: usize) {
+    pub(super) fn await_online(&self, count: usize) {
         wait_for(&format!("{count} apps of uid {} online", self.uid), || {
             let seen: Vec<_> = self.list().iter().map(|w| w["pm2_env"]["status"].clone()).collect();
             if seen.len() == count && seen.iter().all(|one| one == "online") {
@@ -241,20 +241,20 @@ impl Nobody {
         });
     }
 
-    fn facts(&self) -> Vec<(i64, i64)> {
+    pub(super) fn facts(&self) -> Vec<(i64, i64)> {
         let fact = |w: &serde_json::Value| {
             (w["pid"].as_i64().unwrap_or(0), w["pm2_env"]["restart_time"].as_i64().unwrap_or(-1))
         };
         self.list().iter().map(fact).collect()
     }
 
-    fn number(&self, file: &str) -> i32 {
+    pub(super) fn number(&self, file: &str) -> i32 {
         let text = std::fs::read_to_string(self.path().join(file)).unwrap_or_default();
         text.trim().parse().unwrap_or(0)
     }
 
     /// Kills the process that signs this file and waits for the next.
-    fn kill(&self, file: &str) {
+    pub(super) fn kill(&self, file: &str) {
         let old = self.number(file);
         kill(old, "KILL");
         wait_for(&format!("another process in {file}"), || {

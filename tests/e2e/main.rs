@@ -30,6 +30,7 @@ mod lines;
 mod logs;
 mod matrix;
 mod output;
+mod pipes;
 mod places;
 mod ports;
 mod reading;
