@@ -33,6 +33,10 @@ pub fn stdio(capacity: usize) -> io::Result<(OwnedFd, OwnedFd)> {
 /// anybody holds that descriptor.
 pub fn staging(capacity: usize) -> io::Result<OwnedFd> {
     fault::at("pipe.staging")?;
+    behind_one(capacity)
+}
+
+fn behind_one(capacity: usize) -> io::Result<OwnedFd> {
     let (reader, _writer) = pipe_with(PipeFlags::CLOEXEC)?;
     enlarge(&reader, capacity);
     let path = format!("/proc/self/fd/{}", reader.as_raw_fd());
@@ -142,7 +146,7 @@ impl Scratch {
     /// The pipe that the copies go through, as large as it may be.
     pub fn make() -> io::Result<OwnedFd> {
         fault::at("pipe.scratch")?;
-        staging(SCRATCH)
+        behind_one(SCRATCH)
     }
 
     /// By a pipe of [`Scratch::make`], whatever a dead one left in it.

@@ -27,7 +27,6 @@ const DOORS: &[(&str, &str)] = &[
     ("pipe.stdio", "EMFILE ENFILE"),
     ("pipe.staging", "EMFILE ENOMEM"),
     ("pipe.null", "EMFILE"),
-    ("pipe.scratch", "EMFILE"),
     ("pipe.peek", "ENOMEM"),
     ("page.create", "EMFILE ENOMEM"),
     ("page.map", "ENOMEM"),
