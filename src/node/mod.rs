@@ -5,7 +5,7 @@
 //! ```text
 //!  daemon ──orders──▶ hub ──▶ turn (the loop) ──▶ core ──▶ channel ◀──JSON lines, handles──▶ worker
 //!         ◀──events──────────────────────────────  │          └ codec, message, line
-//!                                                  ├ cluster (who may listen where) ── listener
+//!                                                  ├ cluster (who may listen where; heritage: of a former daemon) ── listener
 //!                                                  ├ dispatch (whose turn it is)
 //!                                                  └ drain (leaving)
 //! ```
@@ -21,6 +21,7 @@ mod custody;
 pub mod dispatch;
 mod drain;
 pub mod event;
+mod heritage;
 mod hub;
 pub mod line;
 mod listener;

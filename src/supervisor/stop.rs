@@ -64,8 +64,10 @@ impl Entry {
         let untold = std::mem::take(&mut self.record.untold);
         let (run, grace) = (self.record.run, due.since(turn.now));
         if self.record.draining {
-            // It may have been told all the same; who has heard it hears no more in it.
+            // It may have been told all the same; who has heard it hears no more in it. And it may have been up, and
+            // have closed its sockets since: what it has begun it finishes.
             self.ending = Ending::Draining;
+            self.online = true;
             turn.push(Effect::Drain { run, grace });
         } else {
             self.ending = Ending::Asked;

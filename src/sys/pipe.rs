@@ -172,9 +172,9 @@ impl Scratch {
         // Held for no longer than pipes take.
         let own = self.pipe.lock().unwrap_or_else(PoisonError::into_inner);
         fault::at("pipe.peek")?;
-        let had = capacity(&*own);
         let mut copied = copy(pipe.as_fd(), own.as_fd(), count)?;
-        if copied < count && enlarge(&*own, self.wanted) > had {
+        let grows = || capacity(&*own) < enlarge(&*own, self.wanted);
+        if copied < count && grows() {
             copied = copy(pipe.as_fd(), own.as_fd(), count)?;
         }
         if self.seen.len() < copied {

@@ -1,6 +1,6 @@
 //! What a new daemon makes of what it finds.
 
-use super::story::{Story, cluster, delete, reload, start, stop};
+use super::story::{Story, cluster, delete, reload, restart, start, stop};
 use super::world::app;
 use crate::model::Exit;
 use crate::supervisor::event::{Event, Found, Process};
@@ -60,6 +60,16 @@ fn a_new_daemon_goes_on_with_a_stop() {
     assert!(next.due(0, "Kill").contains("signal 1.1 9 tree"));
     let (_, effects) = attached(&story, |_| Process::None);
     assert_eq!(effects, "keep 1.1 Current Down; close web");
+}
+
+#[test]
+fn who_drains_finishes_under_the_next_daemon_too_though_he_holds_no_socket_any_more() {
+    let mut story = Story::with(cluster(1));
+    story.order(restart());
+    let (mut next, effects) = attached(&story, alive);
+    assert!(effects.contains("drain 1.1"), "{effects}");
+    let run = next.run(1);
+    assert_eq!(next.event(Event::Idle { run }), "");
 }
 
 #[test]

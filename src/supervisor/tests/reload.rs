@@ -215,7 +215,9 @@ fn a_stop_during_a_reload_ends_both() {
 
 #[test]
 fn one_that_was_not_up_is_drained_too_and_asked_at_once_if_it_holds_no_socket() {
-    let mut story = Story::with(cluster(1));
+    let mut story = Story::new();
+    story.order(start(cluster(1)));
+    story.spawned(1);
     assert_eq!(story.order(restart()), "keep 1.1 Current Stopping; drain 1.1 1600; timer Kill 1600");
     let run = story.run(1);
     let idle = story.event(Event::Idle { run });
