@@ -115,7 +115,9 @@ impl<S: Start> Daemon<S> {
     /// Takes over a daemon that has outlived its keeper.
     pub(super) fn adopt(&mut self, process: Spawned, socket: OwnedFd, now_ms: u64) {
         let alive = Alive::new(process, socket);
-        self.state = State::Alive(Alive { ready_ms: Some(now_ms), adopted: true, ..alive });
+        // It has served for long, and pinged who was here before.
+        let silence = Silence::of_one_that_pings(now_ms);
+        self.state = State::Alive(Alive { ready_ms: Some(now_ms), adopted: true, silence, ..alive });
         self.starts = 1;
     }
 

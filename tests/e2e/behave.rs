@@ -141,7 +141,6 @@ fn a_zombie_maker_leaves_no_zombies() {
 
 #[test]
 fn a_program_that_cannot_be_run_for_long_holds_up_nobody() {
-    need("python3", "apt-get install python3");
     let home = TestHome::new();
     let program = home.work().join("held");
     std::fs::copy("/bin/true", &program).unwrap();
@@ -152,24 +151,7 @@ fn a_program_that_cannot_be_run_for_long_holds_up_nobody() {
         let statuses = home.statuses();
         if statuses[1] == "stopped" { Ok(()) } else { Err(format!("{statuses:?}")) }
     });
-    // A lease makes whoever opens the file wait until it is given back: as a disk that does not answer.
-    home.file(
-        "lease.py",
-        "import fcntl, signal, sys, time\n\
-         signal.signal(signal.SIGIO, signal.SIG_IGN)\n\
-         file = open('held', 'rb+')\n\
-         fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)\n\
-         print('held', flush=True)\n\
-         time.sleep(1000)\n",
-    );
-    let mut lease = std::process::Command::new("python3")
-        .arg("lease.py")
-        .current_dir(home.work())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut word = [0; 5];
-    std::io::Read::read_exact(lease.stdout.as_mut().unwrap(), &mut word).unwrap();
+    let mut lease = home.hold("held");
     home.ok(&["start", "1"]);
     let starter = i32::try_from(home.pids()[1]).unwrap();
     let link = std::fs::read_link(format!("/proc/{starter}/exe")).unwrap();

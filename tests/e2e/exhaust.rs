@@ -345,8 +345,12 @@ fn apps_that_crash_while_no_process_can_be_made_come_back_by_themselves_when_one
         let waits = |w: &serde_json::Value| w["pm2_env"]["status"] == "waiting restart";
         if list.iter().all(waits) { Ok(()) } else { Err(format!("{:?}", user.ask(&["list"]).out)) }
     });
-    let why = user.ask(&["describe", "0"]).expect(0).out;
-    assert!(why.contains("failed to make a process: Resource temporarily unavailable"), "{why}");
+    // Each is tried again meanwhile.
+    wait_for("the reason", || {
+        let why = user.ask(&["describe", "0"]).expect(0).out;
+        let told = why.contains("failed to make a process: Resource temporarily unavailable");
+        if told { Ok(()) } else { Err(why) }
+    });
     let refused = user.ask(&["start", "app.sh", "--name", "another"]);
     assert_eq!(refused.code, 1, "{}", refused.all());
     assert!(refused.all().contains("failed to make a process"), "{}", refused.all());

@@ -4,8 +4,9 @@
 use crate::rebuild::{keeper_pid, next_keeper};
 use crate::support::{TestHome, fixture, free_port, get, is_alive, kill, need, wait_for, wait_http};
 
-/// Four that rest, and one that serves.
-fn fleet(home: &TestHome, port: u16) {
+/// Four that rest, and one that serves; its port, and their pids.
+fn fleet() -> (TestHome, u16, Vec<i64>) {
+    let (home, port) = (TestHome::new(), free_port());
     need("node", "apt-get install nodejs");
     std::fs::create_dir_all(home.faults()).unwrap();
     home.file("rest.sh", "exec sleep 1000\n");
@@ -17,6 +18,8 @@ fn fleet(home: &TestHome, port: u16) {
     home.command(&start).env("PORT", port.to_string()).output().unwrap();
     home.ok(&["start", "rest.sh", "--name", "d", "-f"]);
     wait_http(port);
+    let pids = home.pids();
+    (home, port, pids)
 }
 
 fn plan(home: &TestHome, point: &str, deed: &str) {
@@ -43,9 +46,7 @@ fn a_worker_of_whom_the_daemon_dies_is_set_aside_while_the_others_are_led_and_ta
     if !cfg!(debug_assertions) {
         return;
     }
-    let (home, port) = (TestHome::new(), free_port());
-    fleet(&home, port);
-    let pids = home.pids();
+    let (home, port, pids) = fleet();
     plan(&home, "attach.record", "abort always for=poison");
     home.kill_daemon();
     is_led_but_poison(&home, &pids, port);
@@ -91,9 +92,7 @@ fn one_whom_no_dying_daemon_names_is_found_and_an_upgrade_takes_it_back_as_it_is
     if !cfg!(debug_assertions) {
         return;
     }
-    let (home, port) = (TestHome::new(), free_port());
-    fleet(&home, port);
-    let pids = home.pids();
+    let (home, port, pids) = fleet();
     plan(&home, "attach.fed", "panic always for=poison");
     home.kill_daemon();
     is_led_but_poison(&home, &pids, port);
@@ -118,9 +117,7 @@ fn where_no_single_one_is_to_blame_all_are_set_aside_and_each_can_be_deleted_or_
     if !cfg!(debug_assertions) {
         return;
     }
-    let (home, port) = (TestHome::new(), free_port());
-    fleet(&home, port);
-    let pids = home.pids();
+    let (home, port, pids) = fleet();
     plan(&home, "attach.fed", "abort always");
     home.kill_daemon();
     let said = home.ok(&["list"]).all();
@@ -179,9 +176,7 @@ fn with_keeper_and_daemon_dead_a_state_of_which_the_next_daemon_dies_costs_nobod
     if !cfg!(debug_assertions) {
         return;
     }
-    let (home, port) = (TestHome::new(), free_port());
-    fleet(&home, port);
-    let pids = home.pids();
+    let (home, port, pids) = fleet();
     plan(&home, "attach.record", "abort always for=poison");
     crate::rebuild::kill_both(&home);
     is_led_but_poison(&home, &pids, port);
@@ -196,9 +191,7 @@ fn a_daemon_that_dies_soon_after_its_start_again_and_again_is_started_less_often
     if !cfg!(debug_assertions) {
         return;
     }
-    let (home, port) = (TestHome::new(), free_port());
-    fleet(&home, port);
-    let pids = home.pids();
+    let (home, port, pids) = fleet();
     plan(&home, "run.breath", "panic 2 always");
     home.kill_daemon();
     let said = wait_for("some deaths", || {
@@ -253,9 +246,7 @@ fn a_record_that_the_keeper_has_and_nobody_can_read_is_set_aside_until_somebody_
     if !cfg!(debug_assertions) {
         return;
     }
-    let (home, port) = (TestHome::new(), free_port());
-    fleet(&home, port);
-    let pids = home.pids();
+    let (home, port, pids) = fleet();
     plan(&home, "attach.read", "EIO always for=poison");
     home.kill_daemon();
     let said = home.ok(&["list"]).all();

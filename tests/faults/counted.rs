@@ -2,7 +2,7 @@
 //! told that it was begun.
 
 use crate::fleet::signal;
-use crate::support::{TestHome, is_alive, kill, need, wait_for};
+use crate::support::{TestHome, is_alive, kill, wait_for};
 use std::collections::BTreeMap;
 
 /// Says which run of it begins, and ends at once until it is told to stay.
@@ -80,7 +80,6 @@ fn a_run_is_counted_once_though_both_die_before_anybody_is_told_of_it() {
 
 #[test]
 fn a_process_that_hangs_before_its_program_when_its_keeper_dies_is_not_started_twice() {
-    need("python3", "apt-get install python3");
     for both in [false, true] {
         let home = TestHome::new();
         let program = home.work().join("held");
@@ -90,24 +89,7 @@ fn a_process_that_hangs_before_its_program_when_its_keeper_dies_is_not_started_t
         home.ok(&["start", "rest.sh"]);
         home.ok(&["start", &program.display().to_string()]);
         home.ok(&["stop", "1"]);
-        // A lease makes whoever opens the file wait until it is given back: as a disk that does not answer.
-        home.file(
-            "lease.py",
-            "import fcntl, signal, sys, time\n\
-             signal.signal(signal.SIGIO, signal.SIG_IGN)\n\
-             file = open('held', 'rb+')\n\
-             fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)\n\
-             print('held', flush=True)\n\
-             time.sleep(1000)\n",
-        );
-        let mut lease = std::process::Command::new("python3")
-            .arg("lease.py")
-            .current_dir(home.work())
-            .stdout(std::process::Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut word = [0; 5];
-        std::io::Read::read_exact(lease.stdout.as_mut().unwrap(), &mut word).unwrap();
+        let mut lease = home.hold("held");
         let mut start = home.command(&["start", "1"]).spawn().unwrap();
         let starts = |pid: &i32| {
             std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "pm-start\n")

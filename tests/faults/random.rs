@@ -52,8 +52,12 @@ fn strike(fleet: &mut Fleet, dice: &mut Dice, may_freeze: bool) {
     }
 }
 
-/// A daemon that stands still is killed by its keeper.
+/// A daemon that stands still is killed by its keeper, if it has one: whoever died before it is replaced first.
 fn freeze(fleet: &mut Fleet) {
+    wait_for("a keeper", || {
+        let keeper = fleet.keeper_pid();
+        if is_alive(keeper) { Ok(()) } else { Err(keeper.to_string()) }
+    });
     let daemon = fleet.daemon_pid();
     signal(daemon, "STOP");
     wait_for(

@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// Nothing here takes this long; what does has failed.
@@ -77,6 +77,22 @@ impl TestHome {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, text).unwrap();
         path
+    }
+
+    /// Whoever opens this file waits, as for a disk that does not answer, while the child lives that has a lease on it.
+    pub fn hold(&self, file: &str) -> Child {
+        need("python3", "apt-get install python3");
+        let code = "import fcntl, signal, sys, time\n\
+                    signal.signal(signal.SIGIO, signal.SIG_IGN)\n\
+                    file = open(sys.argv[1], 'rb+')\n\
+                    fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)\n\
+                    print('held', flush=True)\n\
+                    time.sleep(1000)\n";
+        let mut python = Command::new("python3");
+        python.args(["-c", code, file]).current_dir(self.work()).stdout(Stdio::piped());
+        let mut lease = python.spawn().unwrap();
+        lease.stdout.as_mut().unwrap().read_exact(&mut [0; 5]).unwrap();
+        lease
     }
 
     pub fn command(&self, args: &[&str]) -> Command {
