@@ -63,9 +63,9 @@ pub fn numbers(pids: &[u32], between: &str) -> String {
 /// Keeper and daemon of a home, if each of them that lives is stopped: one that runs would see to the other.
 pub(super) fn frozen(home: &Home) -> Option<ConnectError> {
     let daemon = std::fs::read_to_string(home.daemon_pid()).ok().and_then(|text| text.trim().parse().ok());
-    let both = [Lock::signed_by(&home.keeper_lock()), daemon];
-    let living: Vec<Seen> =
-        both.into_iter().flatten().filter_map(Seen::read).filter(|seen| !seen.dead).collect();
+    // Of a keeper that has not signed nobody knows whether it runs: it may yet see to the daemon.
+    let both = [Lock::signed_by(&home.keeper_lock())?, daemon?];
+    let living: Vec<Seen> = both.into_iter().filter_map(Seen::read).filter(|seen| !seen.dead).collect();
     let all = !living.is_empty() && living.iter().all(|seen| seen.stopped);
     all.then(|| ConnectError::Frozen(living.iter().map(|seen| seen.member.pid).collect()))
 }

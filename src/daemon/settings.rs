@@ -48,14 +48,17 @@ impl Settings {
     /// Reads the file, and lets it take effect. What is not understood is told and left out.
     /// `told`: what people should know of it.
     pub(super) fn start(home: Home, pump: Pump, told: &mut Vec<String>) -> Settings {
-        let conf = read(&home.settings()).unwrap_or_else(|error| {
-            tracing::warn!(reason = %error, "no settings");
-            told.push(format!("{error}; settings are as if there were none"));
-            Conf::new()
-        });
-        let (rotation, wrong) = rotation_of(&conf);
-        for error in wrong {
+        let conf = read(&home.settings());
+        let (mut rotation, wrong) = conf.as_ref().map(rotation_of).unwrap_or_default();
+        for error in &wrong {
             tracing::warn!(reason = %error, "left a setting out");
+        }
+        let wrong =
+            wrong.iter().find(|error| matches!(error, WordError::Value { .. })).map(ToString::to_string);
+        if let Some(what) = conf.err().map(|error| error.to_string()).or(wrong) {
+            // Who had wanted to keep all would lose what he cannot get again.
+            rotation.remove_nothing();
+            told.push(format!("{what}; settings are as if it were not there, but no rotated log is removed"));
         }
         let settings = Settings { home, pump, rotation: Mutex::default() };
         settings.apply(&mut settings.lock(), rotation);

@@ -190,6 +190,13 @@ impl Word {
 }
 
 impl Rotation {
+    /// Rotated files are kept, all of them, whatever was said.
+    pub fn remove_nothing(&mut self) {
+        self.retain = None;
+        self.max_age = Duration::ZERO;
+        (self.max_app_size, self.max_total_size) = (Bytes(0), Bytes(0));
+    }
+
     /// Sets one word.
     pub fn set(&mut self, written: &str, value: &str) -> Result<(), WordError> {
         let word = Word::find(written).ok_or_else(|| WordError::Unknown { word: written.to_owned() })?;

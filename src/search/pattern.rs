@@ -8,6 +8,9 @@ use grep_matcher::{LineMatchKind, Matcher};
 use grep_regex::{RegexMatcher, RegexMatcherBuilder};
 use std::ops::Range;
 
+/// An expression may be so many bytes as a program: more is a slip of the hand, and would take minutes.
+const LARGEST: usize = 10 << 20;
+
 /// An expression that is none. The message is the parser's, with a mark at the place.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -33,6 +36,7 @@ impl Pattern {
         let compile = |expression: &str| {
             let mut builder = RegexMatcherBuilder::new();
             builder.multi_line(true).line_terminator(Some(b'\n')).case_insensitive(ignore_case);
+            builder.size_limit(LARGEST);
             builder.build(expression).map_err(|error| PatternError(error.to_string()))
         };
         let matcher = expression.map(compile).transpose()?;

@@ -323,3 +323,27 @@ fn a_daemon_killed_within_the_rotation_of_its_own_log_says_nothing_twice_and_cut
         assert!(unsaid <= 1, "{point}: only what the daemon was about to say: {told:?} in {said}");
     }
 }
+
+#[test]
+fn settings_that_are_not_understood_remove_no_rotated_log() {
+    let home = TestHome::new();
+    home.file("chatty.sh", CHATTY);
+    home.ok(&["multiset", "pm2-logrotate:retain all pm2-logrotate:max_size 4K"]);
+    home.ok(&["start", "chatty.sh"]);
+    let log = home.path().join("logs/chatty-out.log");
+    wait_rotated(&log, 40);
+    let spoiled = settings(&home).replace("\"all\"", "[1]");
+    std::fs::write(home.path().join("module_conf.json"), spoiled).unwrap();
+    home.kill_daemon();
+    let before = rotated(&log).len();
+    // Each rotation looks for what is to be removed.
+    wait_rotated(&log, before + 5);
+    let said = home.ok(&["list"]).all();
+    assert!(said.contains("`retain` must be") && said.contains("no rotated log is removed"), "{said}");
+    std::fs::write(home.path().join("module_conf.json"), "{\"pm2-logrotate\": {\"retain\": \"all\",}}")
+        .unwrap();
+    home.kill_daemon();
+    let said = home.ok(&["list"]).all();
+    assert!(said.contains("module_conf.json") && said.contains("no rotated log is removed"), "{said}");
+    assert!(rotated(&log).len() >= before + 5);
+}

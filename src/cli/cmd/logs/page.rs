@@ -80,7 +80,7 @@ impl Page {
             }
             return Ok(());
         }
-        if line.apart {
+        if line.apart && !self.json {
             let piece = self.printer.apart();
             self.put(&piece)?;
         }

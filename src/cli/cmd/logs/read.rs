@@ -20,8 +20,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A daemon that went away is back after its keeper restarted it: well within a second, unless it crash-loops.
-const RETURN: Duration = Duration::from_secs(5);
 /// After so long without a line, folded runs are told.
 const QUIET: Duration = Duration::from_secs(1);
 /// While lines come without end, what is gathered is shown at least so often.
@@ -401,14 +399,14 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Waits for the daemon that the keeper is starting again.
+    /// Waits for the next daemon, however long that takes, while there is a home for it.
     fn again(&self) -> Result<Stream, CliError> {
         let start = clock::now();
         loop {
             match Client::connect(&self.cx.home) {
                 Ok(client) => return Ok(client.into_stream()),
-                Err(error) if clock::now().since(start) > RETURN => return Err(error.into()),
-                Err(_not_yet) => pause()?,
+                Err(error) if !self.cx.home.root().exists() => return Err(error.into()),
+                Err(_not_yet) => pause(clock::now().since(start))?,
             }
         }
     }

@@ -6,8 +6,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io;
 use std::time::Duration;
 
-/// Between two attempts to reach the daemon.
-const RETRY: Duration = Duration::from_millis(50);
+/// Between two attempts to reach the daemon: its keeper has it back well within a second, unless it dies again and again.
+const SOON: Duration = Duration::from_millis(50);
+/// When it has not come for some seconds: somebody has to ask for the fleet first.
+const LATER: Duration = Duration::from_millis(500);
 
 /// A disk that is full or hangs keeps lines from whoever follows them too.
 pub fn late(name: &str, worker: WorkerId, what: Option<&str>) -> String {
@@ -18,8 +20,10 @@ pub fn late(name: &str, worker: WorkerId, what: Option<&str>) -> String {
 }
 
 /// Nothing tells when a socket begins to listen, so this is asked again from time to time; sooner if nobody reads us.
-pub fn pause() -> Result<(), CliError> {
-    if has_left(RETRY)? { Err(io::Error::from(io::ErrorKind::BrokenPipe).into()) } else { Ok(()) }
+/// `waited`: since when we wait.
+pub fn pause(waited: Duration) -> Result<(), CliError> {
+    let time = if waited < Duration::from_secs(5) { SOON } else { LATER };
+    if has_left(time)? { Err(io::Error::from(io::ErrorKind::BrokenPipe).into()) } else { Ok(()) }
 }
 
 /// Who reads us leaves within this time.
