@@ -212,7 +212,7 @@ impl Owner {
         let run = Run { entry: entry.id, generation: entry.generation };
         let (record, over) = match serde_json::from_slice::<Over>(&entry.blob) {
             Ok(Over { over }) => (over, true),
-            Err(_alive) => match self.understand(&entry) {
+            Err(_alive) => match self.understand(&entry).and_then(|record| of(&entry, record)) {
                 Ok(record) => (record, false),
                 Err(why) => {
                     self.set_unread_aside(entry, why);
@@ -278,6 +278,12 @@ impl Owner {
             Err(why) => Err(why),
         }
     }
+}
+
+/// A record of this entry. Another's would hide that one's worker.
+fn of(entry: &Entry, record: Record) -> Result<Record, String> {
+    let said = record.run.entry;
+    if said == entry.id { Ok(record) } else { Err(format!("it says that it is entry {said}")) }
 }
 
 fn fate(entry: &Entry, run: Run) -> Fate {

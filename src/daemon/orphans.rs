@@ -170,9 +170,9 @@ fn sort(
             continue;
         }
         let (mut record, mended) = match mend::record(state.record.clone(), state.pid != 0) {
-            Ok(read) => read,
-            // It is set aside, with the reason, by whoever takes it over.
-            Err(_unread) => {
+            Ok(read) if read.0.run.entry == id => read,
+            // Not to be read, or of another entry. It is set aside, with the reason, by whoever takes it over.
+            Ok(_) | Err(_) => {
                 sorted.keep(as_it_is(id, &state, kin));
                 continue;
             }

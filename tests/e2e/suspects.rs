@@ -207,6 +207,18 @@ fn a_daemon_that_dies_soon_after_its_start_again_and_again_is_started_less_often
 
 #[test]
 fn a_worker_whose_record_nobody_can_read_is_set_aside_with_the_same_words() {
+    with_a_spoiled_record(|record| {
+        record["app"]["program"] = serde_json::json!({"kind": "of a later version"});
+    });
+}
+
+#[test]
+fn a_record_that_says_it_is_anothers_hides_nobody() {
+    with_a_spoiled_record(|record| record["run"]["entry"] = 2.into());
+}
+
+/// The record of the first of two workers is spoiled while neither keeper nor daemon lives.
+fn with_a_spoiled_record(how: impl Fn(&mut serde_json::Value)) {
     let home = TestHome::new();
     home.file("rest.sh", "exec sleep 1000\n");
     home.ok(&["start", "rest.sh", "--name", "odd"]);
@@ -216,7 +228,7 @@ fn a_worker_whose_record_nobody_can_read_is_set_aside_with_the_same_words() {
         let state = home.path().join("state/1.json");
         let text = std::fs::read_to_string(&state).unwrap();
         let mut json: serde_json::Value = serde_json::from_str(&text).unwrap();
-        json["record"]["app"]["program"] = serde_json::json!({"kind": "of a later version"});
+        how(&mut json["record"]);
         std::fs::write(&state, json.to_string()).unwrap();
     };
     crate::rebuild::kill_both(&home);
