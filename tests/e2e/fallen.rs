@@ -1,6 +1,6 @@
 //! What is on its way through the daemon when it dies, alone or with the keeper: connections, and commands.
 
-use crate::support::{TestHome, free_port, kill, need, wait_for};
+use crate::support::{TestHome, free_port, kill, may_be_run, need, wait_for};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -187,10 +187,9 @@ fn a_reload_over_which_the_daemon_dies_goes_on() {
 pub fn update(home: &TestHome, name: &str) -> (bool, String) {
     let copy = home.work().join(name);
     std::fs::copy(env!("CARGO_BIN_EXE_pmon"), &copy).unwrap();
-    let mut update = std::process::Command::new(&copy);
-    update.arg("update").env("PMON_HOME", home.path());
-    // Another test's child may have the copy open for writing until it runs its program.
-    let done = wait_for("a program that may be run", || update.output().map_err(|e| e.to_string()));
+    may_be_run(&copy);
+    let done =
+        std::process::Command::new(&copy).arg("update").env("PMON_HOME", home.path()).output().unwrap();
     let said = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
     (done.status.success(), said)
 }

@@ -2,7 +2,7 @@
 //! in turn, each with what the others have written, while requests and lines go on.
 
 use crate::rebuild::{Load, check_lines, keeper_pid, kill_both, next_keeper, start_web, start_writer};
-use crate::support::{TestHome, free_port, wait_for, wait_http};
+use crate::support::{TestHome, free_port, may_be_run, wait_for, wait_http};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -27,6 +27,7 @@ fn copy(home: &TestHome, name: &str) -> PathBuf {
     }
     std::fs::write(&path, bytes).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    may_be_run(&path);
     path
 }
 

@@ -3,7 +3,7 @@
 
 use crate::fallen::{program_of, update};
 use crate::rebuild::{Load, keeper_pid, leaders};
-use crate::support::{TestHome, fixture, free_port, is_alive, kill, need, wait_for, wait_http};
+use crate::support::{TestHome, fixture, free_port, is_alive, kill, may_be_run, need, wait_for, wait_http};
 use pmon::client::Client;
 use pmon::proto::Request;
 use std::path::{Path, PathBuf};
@@ -114,9 +114,10 @@ fn a_program_that_vanishes_while_it_is_asked_is_what_keeper_and_daemon_become_al
     std::fs::write(home.faults().join("keeper.checked"), "stop").unwrap();
     let copy = home.work().join("pmon-gone");
     std::fs::copy(PMON, &copy).unwrap();
+    may_be_run(&copy);
     let mut asking = std::process::Command::new(&copy);
     asking.arg("update").env("PMON_HOME", home.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let asking = wait_for("a program that may be run", || asking.spawn().map_err(|e| e.to_string()));
+    let asking = asking.spawn().unwrap();
     wait_for("the keeper to have asked it", || {
         let stat = std::fs::read_to_string(format!("/proc/{keeper}/stat")).unwrap_or_default();
         if stat.contains(") T ") { Ok(()) } else { Err(stat) }

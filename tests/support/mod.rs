@@ -194,6 +194,14 @@ impl Drop for TestHome {
     }
 }
 
+/// Waits until a program that was just written may be run: a child of another test, forked meanwhile, has it open for
+/// writing until it runs its own.
+pub fn may_be_run(program: &Path) {
+    wait_for("a program that may be run", || {
+        Command::new(program).arg("--version").output().map(drop).map_err(|e| e.to_string())
+    });
+}
+
 /// Waits until `check` gives something; panics with the last thing seen.
 #[track_caller]
 pub fn wait_for<T>(what: &str, mut check: impl FnMut() -> Result<T, String>) -> T {
