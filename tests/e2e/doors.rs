@@ -1,6 +1,6 @@
 //! Who may come in, and what those can do who mean no good: others go on unharmed, memory stays bounded.
 
-use crate::support::{TestHome, fixture, need, wait_for};
+use crate::support::{TestHome, copy_program, fixture, need, wait_for};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ fn as_nobody(home: &TestHome, args: &[&str]) -> Command {
     std::fs::set_permissions(place.parent().unwrap(), PermissionsExt::from_mode(0o755)).unwrap();
     let binary = place.join("pmon");
     if !binary.exists() {
-        std::fs::copy(env!("CARGO_BIN_EXE_pmon"), &binary).unwrap();
+        copy_program(&binary);
     }
     let mut command = Command::new("setpriv");
     command.args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups"]).arg(binary).args(args);

@@ -1,7 +1,7 @@
 //! Not injected but real: no descriptors, no processes, no memory left. Nobody dies of it or waits for ever, whoever asks
 //! hears what is short, and when there is enough again all is well without anybody's doing.
 
-use crate::support::{Ran, TestHome, is_alive, kill, need, pause, wait_for};
+use crate::support::{Ran, TestHome, copy_program, is_alive, kill, need, pause, wait_for};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -187,7 +187,7 @@ impl Nobody {
         let dir = tempfile::Builder::new().prefix("pmon-nobody-").tempdir().unwrap();
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         let pmon = dir.path().join("pmon");
-        std::fs::copy(env!("CARGO_BIN_EXE_pmon"), &pmon).unwrap();
+        copy_program(&pmon);
         let work = dir.path().join("work");
         std::fs::create_dir(&work).unwrap();
         std::os::unix::fs::chown(&work, Some(uid), Some(uid)).unwrap();

@@ -1,6 +1,6 @@
 //! What is on its way through the daemon when it dies, alone or with the keeper: connections, and commands.
 
-use crate::support::{TestHome, free_port, kill, may_be_run, need, wait_for};
+use crate::support::{TestHome, copy_program, free_port, kill, need, wait_for};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -186,8 +186,7 @@ fn a_reload_over_which_the_daemon_dies_goes_on() {
 /// `pmon update` by a copy of the program.
 pub fn update(home: &TestHome, name: &str) -> (bool, String) {
     let copy = home.work().join(name);
-    std::fs::copy(env!("CARGO_BIN_EXE_pmon"), &copy).unwrap();
-    may_be_run(&copy);
+    copy_program(&copy);
     let done =
         std::process::Command::new(&copy).arg("update").env("PMON_HOME", home.path()).output().unwrap();
     let said = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));

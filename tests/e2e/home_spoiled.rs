@@ -5,7 +5,7 @@
 
 use crate::home::start_resting;
 use crate::rebuild::{keeper_pid, kill_both, leaders};
-use crate::support::{TestHome, kill, wait_for};
+use crate::support::{TestHome, copy_program, kill, wait_for};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -250,7 +250,7 @@ fn files_that_may_not_be_read_hang_and_lose_nothing_for_a_user_without_privilege
     let script = home.file("rest.sh", "exec sleep 1000\n").display().to_string();
     // The binary may lie where only root gets.
     let pmon = root.join("pmon");
-    std::fs::copy(env!("CARGO_BIN_EXE_pmon"), &pmon).unwrap();
+    copy_program(&pmon);
     for path in [&root, &work, &home.path()] {
         std::os::unix::fs::chown(path, Some(65534), Some(65534)).unwrap();
     }

@@ -1,7 +1,7 @@
 //! kill -9 of the keeper, of both, of one while it replaces the other; and both becoming another version. Nobody notices.
 
 use crate::support::{
-    TestHome, fixture, free_port, get, is_alive, kill, may_be_run, need, wait_for, wait_http,
+    TestHome, copy_program, fixture, free_port, get, is_alive, kill, need, wait_for, wait_http,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -377,8 +377,7 @@ fn keeper_and_daemon_become_another_program_under_load_and_workers_do_not_notice
     let load = Load::on(port);
     for round in 0..3 {
         let copy = home.work().join(format!("pmon-{round}"));
-        std::fs::copy(env!("CARGO_BIN_EXE_pmon"), &copy).unwrap();
-        may_be_run(&copy);
+        copy_program(&copy);
         let daemon = home.daemon_pid();
         let done = std::process::Command::new(&copy)
             .arg(["update", "upgrade", "updatePM2"][round])

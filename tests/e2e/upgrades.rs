@@ -3,7 +3,7 @@
 
 use crate::fallen::{program_of, update};
 use crate::rebuild::{Load, keeper_pid, leaders};
-use crate::support::{TestHome, fixture, free_port, is_alive, kill, may_be_run, need, wait_for, wait_http};
+use crate::support::{TestHome, copy_program, fixture, free_port, is_alive, kill, need, wait_for, wait_http};
 use pmon::client::Client;
 use pmon::proto::Request;
 use std::path::{Path, PathBuf};
@@ -113,8 +113,7 @@ fn a_program_that_vanishes_while_it_is_asked_is_what_keeper_and_daemon_become_al
     let (pids, keeper) = (home.pids(), keeper_pid(&home));
     std::fs::write(home.faults().join("keeper.checked"), "stop").unwrap();
     let copy = home.work().join("pmon-gone");
-    std::fs::copy(PMON, &copy).unwrap();
-    may_be_run(&copy);
+    copy_program(&copy);
     let mut asking = std::process::Command::new(&copy);
     asking.arg("update").env("PMON_HOME", home.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let asking = asking.spawn().unwrap();

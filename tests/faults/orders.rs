@@ -297,7 +297,7 @@ impl Fleet {
         let names = ["pmon-a", "pmon-b"].map(|name| self.home.work().join(name));
         for path in &names {
             if !path.exists() {
-                std::fs::copy(env!("CARGO_BIN_EXE_pmon"), path).unwrap();
+                crate::support::copy_program(path);
             }
         }
         names.into_iter().find(|path| *path != program).unwrap()

@@ -194,6 +194,12 @@ impl Drop for TestHome {
     }
 }
 
+/// Another copy of the program, which may be run.
+pub fn copy_program(to: &Path) {
+    std::fs::copy(env!("CARGO_BIN_EXE_pmon"), to).unwrap();
+    may_be_run(to);
+}
+
 /// Waits until a program that was just written may be run: a child of another test, forked meanwhile, has it open for
 /// writing until it runs its own.
 pub fn may_be_run(program: &Path) {
